@@ -1,0 +1,142 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// A Chain asks its Authenticators in order until one knows the user.
+//
+// Only an error that wraps [ErrUnknown], and none of the other errors, moves
+// on to the next; a wrong password ends the chain, and so does an outage,
+// which is never a bypass. When nobody knows the user, the error is
+// [ErrCredentials] with the reason "unknown-user", after the work of a wrong
+// password where some authenticator is a [Decoyer]: neither the reply nor the
+// time tells a client which it was.
+//
+// Credentials that can never be right are refused in the same way before any
+// authenticator is asked: an empty or malformed user, an empty password, which
+// to many directories is an anonymous bind that succeeds (RFC 4513 §5.1.2), a
+// NUL in either, names above 255 octets and passwords above 1024.
+type Chain []Authenticator
+
+var _ Authenticator = Chain(nil)
+
+// A Decoyer is an [Authenticator] that can do the work of checking a wrong
+// credential without anybody to check.
+type Decoyer interface {
+	// Decoy takes as long as Authenticate does for a wrong c, or until ctx
+	// ends.
+	Decoy(ctx context.Context, c Credential)
+}
+
+// Authenticate implements [Authenticator]. The identity's Mechanism is "USER"
+// or "APOP" unless the authenticator set one.
+func (c Chain) Authenticate(ctx context.Context, p Peer, cred Credential) (Identity, error) {
+	if reason := unfit(cred); reason != "" {
+		c.Decoy(ctx, placeholder(cred))
+		return Identity{}, Refuse(ErrCredentials, reason)
+	}
+	for _, a := range c {
+		id, err := a.Authenticate(ctx, p, cred)
+		switch {
+		case err == nil:
+			return vouched(id, cred)
+		case !isUnknown(err):
+			return Identity{}, err
+		}
+	}
+	c.Decoy(ctx, cred)
+	return Identity{}, Refuse(ErrCredentials, "unknown-user")
+}
+
+// Decoy implements [Decoyer] with the first authenticator that is one.
+func (c Chain) Decoy(ctx context.Context, cred Credential) {
+	for _, a := range c {
+		if d, ok := a.(Decoyer); ok {
+			d.Decoy(ctx, cred)
+			return
+		}
+	}
+}
+
+// isUnknown reports whether err says no more than that the user is not known.
+// An error that joins it to an outage, as of two servers, is an outage.
+func isUnknown(err error) bool {
+	return errors.Is(err, ErrUnknown) && !errors.Is(err, ErrCredentials) &&
+		!errors.Is(err, ErrDenied) && !errors.Is(err, ErrUnavailable)
+}
+
+// vouched completes id. An authenticator that vouches for nobody is broken,
+// and nobody is let in.
+func vouched(id Identity, cred Credential) (Identity, error) {
+	if id.User == "" {
+		return Identity{}, fmt.Errorf("auth: %q vouches for an identity without a name", id.Source)
+	}
+	if id.Mechanism == "" {
+		id.Mechanism = "USER"
+		if _, ok := cred.(APOP); ok {
+			id.Mechanism = "APOP"
+		}
+	}
+	return id, nil
+}
+
+// unfit returns the reason why cred can never be right, or "".
+func unfit(cred Credential) string {
+	switch c := cred.(type) {
+	case Password:
+		if reason := unfitUser(c.User); reason != "" {
+			return reason
+		}
+		return unfitSecret(string(c.Secret))
+	case APOP:
+		if reason := unfitUser(c.User); reason != "" {
+			return reason
+		}
+		if !isDigest(c.Digest) || c.Timestamp == "" {
+			return "malformed-digest"
+		}
+		return ""
+	}
+	return "malformed"
+}
+
+func unfitUser(user string) string {
+	switch {
+	case user == "":
+		return "empty-user"
+	case !isName(user, maxName):
+		return "malformed-user"
+	}
+	return ""
+}
+
+func unfitSecret(secret string) string {
+	switch {
+	case secret == "":
+		return "empty-password"
+	case len(secret) > maxSecret || strings.IndexByte(secret, 0) >= 0:
+		return "malformed-password"
+	}
+	return ""
+}
+
+// isDigest reports whether s is 32 lower-case hexadecimal digits (RFC 1939 §7).
+func isDigest(s string) bool {
+	if len(s) != 32 {
+		return false
+	}
+	return strings.Trim(s, "0123456789abcdef") == ""
+}
+
+// placeholder stands in for an unfit credential where work is feigned, so that
+// the work does not grow with what the client sent.
+func placeholder(cred Credential) Credential {
+	if _, ok := cred.(APOP); ok {
+		return APOP{User: "nobody", Timestamp: "<0@localhost>", Digest: strings.Repeat("0", 32)}
+	}
+	return Password{User: "nobody", Secret: "placeholder"}
+}

@@ -1,0 +1,56 @@
+package auth
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/xdg-go/stringprep"
+)
+
+// Bounds on what a client may show. RFC 4616 §2 wants 255 octets of each
+// accepted; the longer passwords are for machines.
+const (
+	maxName     = 255
+	maxSecret   = 1024
+	maxMaildrop = 1024
+)
+
+// Prepare returns s prepared by SASLprep (RFC 4013), as RFC 4616 §2 asks
+// before a name or password is compared. It reports false, and s as it is,
+// where SASLprep forbids s: eight-bit text that is not UTF-8, characters newer
+// than its tables, or nothing left. Whoever compares secrets tries the
+// prepared form first and then s itself, because hashes made by other software
+// are of the octets that were typed.
+func Prepare(s string) (string, bool) {
+	if isPrintableASCII(s) {
+		return s, s != "" // SASLprep maps none of them
+	}
+	if !utf8.ValidString(s) {
+		return s, false
+	}
+	prepared, err := stringprep.SASLprep.Prepare(s)
+	if err != nil || prepared == "" {
+		return s, false
+	}
+	return prepared, true
+}
+
+func isPrintableASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// isName reports whether s may be a name at all: not empty, UTF-8, at most max
+// octets, and nothing that breaks a line of a log or ends a C string.
+func isName(s string, max int) bool {
+	return s != "" && len(s) <= max && utf8.ValidString(s) && strings.IndexFunc(s, breaksText) < 0
+}
+
+func breaksText(r rune) bool {
+	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp)
+}
