@@ -1,0 +1,4 @@
+package testenv
+
+// LDAP is a running OpenLDAP server.
+type LDAP struct{}
