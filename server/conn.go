@@ -1,0 +1,336 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// The errors with which a connection ends early.
+var (
+	// ErrLineTooLong is a line beyond its limit. It has been dropped to its
+	// end, and the connection goes on.
+	ErrLineTooLong = errors.New("server: line too long")
+	// ErrLoginTimeout means that nobody logged in within LoginTimeout.
+	ErrLoginTimeout = errors.New("server: nobody logged in in time")
+	// ErrIdleTimeout is the autologout of RFC 1939 §3.
+	ErrIdleTimeout = errors.New("server: idle for too long")
+	// ErrSlowReader means that a client did not take what it asked for.
+	ErrSlowReader = errors.New("server: client does not read")
+)
+
+const (
+	inputSize  = 4 << 10  // the reader's buffer
+	flushAt    = 64 << 10 // output is sent before it grows beyond this
+	discardMax = 64 << 10 // of a line that is too long, before we hang up
+	lingerMax  = 64 << 10 // read and dropped behind a last word
+)
+
+// A Conn is one client's connection. One goroutine owns it; only Abort may be
+// called from others.
+//
+// Output is buffered and goes out when the Conn is about to wait for input, so
+// that pipelining costs nothing (RFC 2449 §6.6). Errors of output are sticky
+// and surface at the next read.
+type Conn struct {
+	// ID names the connection in logs and in the list of sessions.
+	ID string
+	// Addr is the client's address, Local ours. Not valid: not an IP socket.
+	Addr, Local netip.AddrPort
+
+	srv      *Server
+	endpoint *Endpoint
+	log      *slog.Logger
+	raw      net.Conn // the socket
+	conn     net.Conn // raw, or TLS on it
+	in       *bufio.Reader
+	line     []byte  // a line that did not fit in's buffer
+	out      *[]byte // from a pool; nil: nothing is buffered
+	err      error   // of output, sticky
+	cancel   context.CancelFunc
+	aborted  atomic.Pointer[error] // the cause of Abort
+
+	start       time.Time
+	loggedIn    atomic.Bool
+	linger      bool
+	tlsState    *tls.ConnectionState
+	certificate *x509.Certificate
+}
+
+func newConn(s *Server, nc net.Conn, e *Endpoint) *Conn {
+	c := &Conn{
+		ID: s.nextID(), Addr: addrPort(nc.RemoteAddr()), Local: addrPort(nc.LocalAddr()),
+		srv: s, endpoint: e, raw: nc, conn: nc, in: getReader(nc), start: time.Now(),
+	}
+	c.log = s.log().With("conn", c.ID, "addr", c.Addr.String(), "listener", e.Name)
+	return c
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := t.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// Log is the connection's logger.
+func (c *Conn) Log() *slog.Logger { return c.log }
+
+// Listener is the name of the listener that the client came to.
+func (c *Conn) Listener() string { return c.endpoint.Name }
+
+// OffersTLS reports whether StartTLS can be used now.
+func (c *Conn) OffersTLS() bool { return c.endpoint.TLS != nil && c.tlsState == nil }
+
+// LoggedIn ends the time for logging in: from here on each line has the idle
+// timeout, and a Shutdown waits for the session.
+func (c *Conn) LoggedIn() { c.loggedIn.Store(true) }
+
+// ReadLine reads a line of at most max octets, its end included, and returns
+// it without its end: CRLF, or a lone LF, which Dovecot and Cyrus take too.
+// The slice is valid until the next read. A longer line is ErrLineTooLong.
+func (c *Conn) ReadLine(max int) ([]byte, error) {
+	return c.ReadLineFunc(func([]byte) int { return max })
+}
+
+// ReadLineFunc is ReadLine with a limit that depends on how the line begins.
+func (c *Conn) ReadLineFunc(limit func(start []byte) int) ([]byte, error) {
+	if err := c.beforeLine(); err != nil {
+		return nil, err
+	}
+	part, err := c.in.ReadSlice('\n')
+	max := limit(part)
+	if err == nil && len(part) <= max {
+		return trimLine(part), nil
+	}
+	c.line = append(c.line[:0], part...)
+	for errors.Is(err, bufio.ErrBufferFull) && len(c.line) <= max {
+		part, err = c.in.ReadSlice('\n')
+		c.line = append(c.line, part...)
+	}
+	switch {
+	case len(c.line) > max:
+		return nil, c.dropLine(err)
+	case err != nil:
+		return nil, c.readError(err)
+	}
+	return trimLine(c.line), nil
+}
+
+// dropLine reads the rest of a line that is too long.
+func (c *Conn) dropLine(err error) error {
+	c.line = nil
+	for n := 0; errors.Is(err, bufio.ErrBufferFull); {
+		if n += inputSize; n > discardMax {
+			c.Abort(ErrLineTooLong)
+			return c.readError(ErrLineTooLong)
+		}
+		_, err = c.in.ReadSlice('\n')
+	}
+	if err != nil {
+		return c.readError(err)
+	}
+	return ErrLineTooLong
+}
+
+func trimLine(line []byte) []byte {
+	line = bytes.TrimSuffix(line, []byte("\n"))
+	return bytes.TrimSuffix(line, []byte("\r"))
+}
+
+// beforeLine flushes and sets the deadline where a whole line is not here yet.
+// The deadline is the line's, not each octet's.
+func (c *Conn) beforeLine() error {
+	if c.err != nil {
+		return c.err
+	}
+	if n := c.in.Buffered(); n > 0 {
+		if b, _ := c.in.Peek(n); bytes.IndexByte(b, '\n') >= 0 {
+			return nil
+		}
+	}
+	if cap(c.line) > inputSize {
+		c.line = nil
+	}
+	return c.beforeWait()
+}
+
+func (c *Conn) beforeWait() error {
+	if err := c.Flush(); err != nil {
+		return err
+	}
+	c.conn.SetReadDeadline(c.readDeadline())
+	return nil
+}
+
+// Read reads what is there, after all output has been sent. It is for the
+// parts of a protocol that have no lines.
+func (c *Conn) Read(p []byte) (int, error) {
+	if c.in.Buffered() == 0 {
+		if err := c.beforeWait(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := c.in.Read(p)
+	if err != nil {
+		err = c.readError(err)
+	}
+	return n, err
+}
+
+// Write buffers p. Like Printf it reports no error.
+func (c *Conn) Write(p []byte) (int, error) {
+	b := c.buffer()
+	*b = append(*b, p...)
+	c.flushIfLarge()
+	return len(p), nil
+}
+
+// Printf buffers formatted output.
+func (c *Conn) Printf(format string, a ...any) {
+	b := c.buffer()
+	*b = fmt.Appendf(*b, format, a...)
+	c.flushIfLarge()
+}
+
+func (c *Conn) buffer() *[]byte {
+	if c.out == nil {
+		c.out = getBuffer()
+	}
+	return c.out
+}
+
+func (c *Conn) flushIfLarge() {
+	if len(*c.out) >= flushAt {
+		c.Flush()
+	}
+}
+
+// Flush sends what is buffered, within the endpoint's WriteTimeout.
+func (c *Conn) Flush() error {
+	if c.out == nil {
+		return c.err
+	}
+	b := c.out
+	c.out = nil
+	defer putBuffer(b)
+	if c.err != nil {
+		return c.err
+	}
+	c.conn.SetWriteDeadline(time.Now().Add(orDefault(c.endpoint.WriteTimeout, 2*time.Minute)))
+	if _, err := c.conn.Write(*b); err != nil {
+		c.err = c.writeError(err)
+	}
+	return c.err
+}
+
+// Abort ends the connection at once, from any goroutine. cause is what its
+// owner gets from the next read.
+func (c *Conn) Abort(cause error) {
+	c.aborted.CompareAndSwap(nil, &cause)
+	c.cancel()
+	c.raw.Close()
+}
+
+// Linger makes the end of the connection wait a moment for what the client is
+// still sending, so that a last reply is not lost to a reset.
+func (c *Conn) Linger() { c.linger = true }
+
+func (c *Conn) close() {
+	c.Flush()
+	if c.linger && c.err == nil {
+		c.drain()
+	}
+	c.conn.Close()
+	putReader(c.in)
+	c.in = nil
+}
+
+func (c *Conn) drain() {
+	half, ok := c.conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	c.raw.SetReadDeadline(time.Now().Add(2 * time.Second))
+	io.CopyN(io.Discard, c.raw, lingerMax)
+}
+
+// turnAway cuts a connection that was not admitted. The line fits the empty
+// socket buffer, so this does not wait.
+func (c *Conn) turnAway() {
+	if c.endpoint.Busy != "" && !c.endpoint.Implicit {
+		c.raw.SetWriteDeadline(time.Now().Add(time.Second))
+		io.WriteString(c.raw, c.endpoint.Busy+"\r\n")
+	}
+	c.raw.Close()
+	putReader(c.in)
+}
+
+// LoginDeadline is when the time for logging in ends.
+func (c *Conn) LoginDeadline() time.Time {
+	return c.start.Add(orDefault(c.endpoint.LoginTimeout, time.Minute))
+}
+
+func (c *Conn) readDeadline() time.Time {
+	if !c.loggedIn.Load() {
+		return c.LoginDeadline()
+	}
+	return time.Now().Add(orDefault(c.endpoint.IdleTimeout, 10*time.Minute))
+}
+
+func orDefault(d, def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return d
+}
+
+// readError says why reading ended: the cause of Abort comes first.
+func (c *Conn) readError(err error) error {
+	cause := c.aborted.Load()
+	switch {
+	case cause != nil:
+		return *cause
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		return err
+	case c.loggedIn.Load():
+		return ErrIdleTimeout
+	}
+	return ErrLoginTimeout
+}
+
+func (c *Conn) writeError(err error) error {
+	if cause := c.aborted.Load(); cause != nil {
+		return *cause
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return ErrSlowReader
+	}
+	return err
+}
+
+// logEnd logs how the connection ended. A client that goes away is noise.
+func (c *Conn) logEnd(err error) {
+	level := slog.LevelDebug
+	if errors.Is(err, ErrIdleTimeout) || errors.Is(err, ErrSlowReader) || errors.Is(err, ErrPipelined) {
+		level = slog.LevelInfo
+	}
+	attrs := []slog.Attr{slog.Duration("after", time.Since(c.start).Round(time.Millisecond))}
+	if err != nil {
+		attrs = append(attrs, slog.String("err", err.Error()))
+	}
+	c.log.LogAttrs(context.Background(), level, "connection ended", attrs...)
+}

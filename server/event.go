@@ -1,0 +1,73 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+)
+
+// An EventKind names what happened.
+type EventKind string
+
+// The events of a mail session.
+const (
+	EventTLS     EventKind = "tls"     // a TLS handshake succeeded
+	EventLogin   EventKind = "login"   // somebody was proven and has a maildrop
+	EventRefused EventKind = "refused" // somebody was not let in
+	EventUpdate  EventKind = "update"  // QUIT removed messages, or could not
+	EventEnd     EventKind = "end"     // a session with a maildrop is over
+)
+
+// An Event is something that an operator wants to know, once. No field may
+// hold a secret.
+type Event struct {
+	Kind EventKind
+	// User is the proven or, in a refusal, the claimed name; Maildrop the name
+	// of the maildrop.
+	User, Maildrop string
+	// Mechanism and Source say how the user was proven and by whom.
+	Mechanism, Source string
+	// Reason is why not, in a short stable word; Err in full.
+	Reason string
+	Err    error
+	// Attrs are further facts, of the kind.
+	Attrs []slog.Attr
+}
+
+// A Recorder takes events. It is safe for concurrent use and does not wait.
+type Recorder interface {
+	Record(ctx context.Context, c *Conn, e Event)
+}
+
+// Record records e for this connection.
+func (c *Conn) Record(ctx context.Context, e Event) {
+	if r := c.srv.Recorder; r != nil {
+		r.Record(ctx, c, e)
+		return
+	}
+	c.logEvent(ctx, e)
+}
+
+// LogAttrs returns what is set in e as log attributes.
+func (e Event) LogAttrs() []slog.Attr {
+	attrs := make([]slog.Attr, 0, 8+len(e.Attrs))
+	for _, f := range [...]struct{ key, value string }{
+		{"user", e.User}, {"maildrop", e.Maildrop}, {"mechanism", e.Mechanism},
+		{"source", e.Source}, {"reason", e.Reason},
+	} {
+		if f.value != "" {
+			attrs = append(attrs, slog.String(f.key, f.value))
+		}
+	}
+	if e.Err != nil {
+		attrs = append(attrs, slog.String("err", e.Err.Error()))
+	}
+	return append(attrs, e.Attrs...)
+}
+
+func (c *Conn) logEvent(ctx context.Context, e Event) {
+	level := slog.LevelInfo
+	if e.Kind == EventRefused || e.Err != nil {
+		level = slog.LevelWarn
+	}
+	c.log.LogAttrs(ctx, level, string(e.Kind), e.LogAttrs()...)
+}

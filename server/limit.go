@@ -1,0 +1,65 @@
+package server
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+)
+
+var (
+	errTooMany        = errors.New("too many connections")
+	errTooManyAddress = errors.New("too many connections from this address")
+	errNotAllowed     = errors.New("address is not in allow_from")
+)
+
+// admit counts c in, or says why it may not come in.
+func (s *Server) admit(c *Conn) error {
+	from := c.endpoint.AllowFrom
+	addr := c.Addr.Addr()
+	if len(from) > 0 && !slices.ContainsFunc(from, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+		return errNotAllowed
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing.Load() {
+		return ErrServerClosed
+	}
+	key := limitKey(addr)
+	if l := s.limits.Load(); l != nil {
+		if l.Conns > 0 && len(s.conns) >= l.Conns {
+			return errTooMany
+		}
+		if l.PerAddress > 0 && s.perAddr[key] >= l.PerAddress {
+			return errTooManyAddress
+		}
+	}
+	if s.conns == nil {
+		s.conns = make(map[*Conn]bool)
+		s.perAddr = make(map[netip.Addr]int)
+	}
+	s.conns[c] = true
+	s.perAddr[key]++
+	return nil
+}
+
+func (s *Server) forget(c *Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	key := limitKey(c.Addr.Addr())
+	if s.perAddr[key]--; s.perAddr[key] <= 0 {
+		delete(s.perAddr, key)
+	}
+}
+
+// limitKey is the address that a limit counts: one host has a whole IPv6 /64.
+func limitKey(a netip.Addr) netip.Addr {
+	if a.Is4() || !a.IsValid() {
+		return a
+	}
+	p, err := a.WithZone("").Prefix(64)
+	if err != nil {
+		return a
+	}
+	return p.Addr()
+}

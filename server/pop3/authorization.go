@@ -1,0 +1,173 @@
+package pop3
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+
+	"kpopd/auth"
+	"kpopd/server"
+)
+
+// passwords reports whether USER and PASS may be used now. In a KPOP session
+// they carry no password, but the name of the maildrop and a word that does
+// not matter.
+func (s *session) passwords() bool {
+	if s.proven != nil {
+		return s.h.peer(s.c).Tickets
+	}
+	return s.h.Auth != nil && !s.h.NoUser && s.h.peer(s.c).Protected
+}
+
+// noPasswords says why USER, PASS and APOP cannot be used.
+func (s *session) noPasswords() *Error {
+	if s.proven == nil && (s.h.Auth == nil || s.h.NoUser) {
+		return refuse(CodeSysPerm, "Passwords are not accepted here, use another mechanism")
+	}
+	return s.needTLS()
+}
+
+func (s *session) needTLS() *Error {
+	if s.c.OffersTLS() {
+		return refuse(CodeSysPerm, "TLS is required here, use STLS first")
+	}
+	return refuse(CodeSysPerm, "TLS is required here")
+}
+
+// user takes the name for PASS. It answers the same for every name, so that
+// nobody learns which of them exist (RFC 1939 §13).
+func (s *session) user(_ context.Context, args []string) error {
+	if !s.passwords() {
+		return s.count(s.noPasswords())
+	}
+	name := strings.TrimRight(args[0], " ")
+	if name == "" {
+		return s.count(refuse("", "USER needs a name"))
+	}
+	s.name = name
+	return s.ok("Send PASS")
+}
+
+// pass takes the password, inner and trailing spaces included (RFC 1939 §7).
+func (s *session) pass(ctx context.Context, args []string) error {
+	name := s.name
+	s.name = ""
+	switch {
+	case !s.passwords():
+		return s.count(s.noPasswords())
+	case name == "":
+		return s.count(refuse("", "USER comes first"))
+	case s.proven != nil:
+		return s.passKPOP(ctx, name)
+	}
+	secret := auth.Secret(strings.Join(args, ""))
+	return s.login(ctx, "USER", name, auth.Password{User: name, Secret: secret})
+}
+
+// apop takes a name and the digest of the greeting's timestamp and a shared
+// secret (RFC 1939 §7).
+func (s *session) apop(ctx context.Context, args []string) error {
+	if s.greeting == "" {
+		return s.count(refuse(CodeSysPerm, "APOP is not offered here"))
+	}
+	if !s.h.peer(s.c).Protected {
+		return s.count(s.needTLS())
+	}
+	name, digest := cutLast(strings.TrimRight(args[0], " "))
+	if name == "" || len(digest) != 32 {
+		return s.count(refuse("", "APOP needs a name and a digest"))
+	}
+	return s.login(ctx, "APOP", name, auth.APOP{User: name, Timestamp: s.greeting, Digest: digest})
+}
+
+func cutLast(s string) (before, after string) {
+	i := strings.LastIndexByte(s, ' ')
+	if i < 0 {
+		return "", s
+	}
+	return strings.TrimRight(s[:i], " "), s[i+1:]
+}
+
+// login checks a credential and opens the maildrop.
+func (s *session) login(ctx context.Context, mechanism, name string, cred auth.Credential) error {
+	ctx, cancel := context.WithDeadline(ctx, s.c.LoginDeadline())
+	defer cancel()
+	id, err := s.h.Auth.Authenticate(ctx, s.h.peer(s.c), cred)
+	if err != nil {
+		return s.refused(ctx, auth.Identity{User: name, Mechanism: mechanism}, err)
+	}
+	id.Mechanism = mechanism
+	return s.enter(ctx, id)
+}
+
+// enter opens the maildrop of a proven identity and begins the TRANSACTION
+// state.
+func (s *session) enter(ctx context.Context, id auth.Identity) error {
+	drop, err := s.h.Open(ctx, id, s.h.peer(s.c))
+	if err != nil {
+		return s.refused(ctx, id, err)
+	}
+	s.id, s.drop, s.state, s.name = id, drop, transaction, ""
+	s.c.LoggedIn()
+	n, octets := drop.Stat()
+	s.c.Record(ctx, server.Event{Kind: server.EventLogin, User: id.User, Maildrop: drop.Name(),
+		Mechanism: id.Mechanism, Source: id.Source, Attrs: append(principal(id),
+			slog.Bool("tls", s.c.TLS() != nil), slog.Int("messages", n))})
+	return s.ok("%d messages (%d octets)", n, octets)
+}
+
+func principal(id auth.Identity) []slog.Attr {
+	var attrs []slog.Attr
+	if p := id.Attrs["principal"]; p != "" {
+		attrs = append(attrs, slog.String("principal", p))
+	}
+	if id.Authzid != "" {
+		attrs = append(attrs, slog.String("authzid", id.Authzid))
+	}
+	return attrs
+}
+
+// refused records a login that failed and returns its reply. The client learns
+// the code; the operator learns the cause.
+func (s *session) refused(ctx context.Context, id auth.Identity, err error) error {
+	reply := asReply(err)
+	reason := auth.Reason(err)
+	if reply.Code == CodeInUse {
+		reason = "in-use"
+	}
+	s.c.Record(ctx, server.Event{Kind: server.EventRefused, User: clip(id.User), Mechanism: id.Mechanism,
+		Source: id.Source, Reason: reason, Err: err, Attrs: principal(id)})
+	// A maildrop in use or an outage is not the client's guess.
+	if reply.Code == CodeAuth {
+		if s.failures++; s.failures >= failMax {
+			s.dismiss()
+		}
+	}
+	return reply
+}
+
+// clip shortens a name that a client made up, for the log.
+func clip(name string) string {
+	const longest = 128
+	if len(name) > longest {
+		return strings.ToValidUTF8(name[:longest], "?") + "…"
+	}
+	return name
+}
+
+// stls begins TLS (RFC 2595 §4). Whatever the client said before has no
+// effect any more: it comes from nobody. What the transport proved, the ticket
+// of KPOP, stays.
+func (s *session) stls(ctx context.Context, _ []string) error {
+	if !s.c.OffersTLS() {
+		if s.c.TLS() != nil {
+			return s.count(refuse("", "TLS is in use already"))
+		}
+		return s.count(refuse("", "TLS is not offered here"))
+	}
+	s.name, s.bad, s.failures = "", 0, 0
+	if err := s.c.StartTLS(ctx, "+OK Begin TLS"); err != nil {
+		return ended{err}
+	}
+	return nil
+}

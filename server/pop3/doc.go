@@ -1,0 +1,19 @@
+// Package pop3 speaks the Post Office Protocol, version 3, and KPOP.
+//
+// It joins the three nouns: lines come from a server.Conn, an auth.Identity
+// out of the authentication chain, and Handler.Open turns the identity into a
+// locked *maildrop.Drop on which every command of the TRANSACTION state works.
+//
+// Implemented:
+//
+//   - RFC 1939, POP3, with TOP, UIDL, USER, PASS and APOP
+//   - RFC 2449, CAPA, extended response codes, PIPELINING, IMPLEMENTATION
+//   - RFC 2595 §4, STLS
+//   - RFC 3206, [SYS/TEMP], [SYS/PERM], [AUTH]
+//   - RFC 5034, AUTH, with security layers (RFC 4422 §3.7)
+//   - RFC 8314 §4, no password in the clear unless told so
+//   - KPOP: a Kerberos 5 sendauth exchange in front of the session
+//
+// Left out: LANG and UTF8 (RFC 6856), EXPIRE and LOGIN-DELAY (RFC 2449 §6.4,
+// §6.7), which are not announced either.
+package pop3

@@ -1,0 +1,83 @@
+package pop3
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"kpopd/auth"
+	"kpopd/maildrop"
+	"kpopd/server"
+)
+
+// A Clear says what may prove somebody on a connection without TLS.
+type Clear int
+
+// The values of Clear. Passwords never cross in the clear by default
+// (RFC 8314 §4.1); a Kerberos ticket reveals nothing and may.
+const (
+	ClearTickets Clear = iota
+	ClearNone
+	ClearAny
+)
+
+// A Handler is the POP3 service of one listener. All fields are set before it
+// serves.
+type Handler struct {
+	// Hostname stands in the greeting.
+	Hostname string
+	// Open turns a proven identity into its locked maildrop: it applies the
+	// account rules, takes the lock and opens the store. Its errors are those
+	// of auth and maildrop.
+	Open func(context.Context, auth.Identity, auth.Peer) (*maildrop.Drop, error)
+	// Auth checks the credentials of USER and PASS, and of APOP. nil: neither
+	// is offered.
+	Auth auth.Authenticator
+	// NoUser: USER and PASS are not offered, though there is an Auth.
+	NoUser bool
+	// Mechanisms are what AUTH offers.
+	Mechanisms auth.Mechanisms
+	// Timestamp makes the greeting's timestamp. nil: no APOP. See
+	// [NewTimestamp].
+	Timestamp func() string
+	// Admit, where it is set, proves the client before the greeting: KPOP. An
+	// *Error of its own is sent as it is, and one without a text closes the
+	// connection without a word.
+	Admit func(context.Context, *server.Conn, auth.Peer) (auth.Identity, error)
+	// Clear says what may be used without TLS.
+	Clear Clear
+}
+
+var _ server.Handler = (*Handler)(nil)
+
+// Serve speaks POP3 on c until the client quits or the connection ends.
+func (h *Handler) Serve(ctx context.Context, c *server.Conn) error {
+	s := &session{h: h, c: c}
+	defer s.close(ctx)
+	if err := s.admit(ctx); err != nil {
+		return err
+	}
+	s.greet()
+	return s.run(ctx)
+}
+
+// peer describes the connection as it is now to the authentication chain.
+func (h *Handler) peer(c *server.Conn) auth.Peer {
+	secure := c.TLS() != nil
+	return auth.Peer{
+		Addr: c.Addr, Local: c.Local, TLS: c.TLS(), Certificate: c.Certificate(),
+		Protected: secure || h.Clear == ClearAny,
+		Tickets:   secure || h.Clear != ClearNone,
+	}
+}
+
+// NewTimestamp returns a Timestamp for [Handler]: an RFC 822 msg-id that
+// nobody can predict and that no two connections share (RFC 1939 §7). What a
+// client may be led to answer is the point of attacks on APOP's MD5, so it
+// holds 128 random bits.
+func NewTimestamp(hostname string) func() string {
+	return func() string {
+		return fmt.Sprintf("<%s.%d@%s>", rand.Text(), time.Now().Unix(), hostname)
+	}
+}

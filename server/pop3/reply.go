@@ -1,0 +1,111 @@
+package pop3
+
+import (
+	"context"
+	"errors"
+
+	"kpopd/auth"
+	"kpopd/maildrop"
+	"kpopd/server"
+)
+
+// A Code is an extended response code (RFC 2449 §8), without its brackets.
+type Code string
+
+// The codes that this server sends.
+const (
+	CodeInUse   Code = "IN-USE"   // RFC 2449 §8.1.2
+	CodeAuth    Code = "AUTH"     // RFC 3206 §5
+	CodeSysTemp Code = "SYS/TEMP" // RFC 3206 §4
+	CodeSysPerm Code = "SYS/PERM" // RFC 3206 §4
+)
+
+// An Error is a negative reply. The client is told Code and Text; Err is for
+// the operator.
+type Error struct {
+	Code Code   // empty: none
+	Text string // one line, less than 500 octets, not beginning with '['
+	Err  error
+}
+
+func (e *Error) Error() string {
+	if e.Err != nil {
+		return e.Text + ": " + e.Err.Error()
+	}
+	return e.Text
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+func refuse(code Code, text string) *Error { return &Error{Code: code, Text: text} }
+
+// ended is an error after which nothing more can be said.
+type ended struct{ error }
+
+func (e ended) Unwrap() error { return e.error }
+
+// The texts of a refused login. fetchmail takes "lock", "wait" and "service
+// unavailable" in such a text for a server that is busy, so that no text but
+// that of IN-USE has them.
+const (
+	textAuth    = "Authentication failed"
+	textInUse   = "Maildrop is in use by another session, it is locked"
+	textSysTemp = "Temporary failure, try again later"
+)
+
+// asReply turns any error into the reply that it deserves. This is the one
+// place where errors of the other packages become words of the protocol.
+func asReply(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	switch {
+	case errors.Is(err, maildrop.ErrNoMessage):
+		return &Error{Text: "No such message", Err: err}
+	case errors.Is(err, maildrop.ErrDeleted):
+		return &Error{Text: "Message is deleted", Err: err}
+	case errors.Is(err, maildrop.ErrVanished):
+		return &Error{CodeSysTemp, "Message is gone or has changed", err}
+	case errors.Is(err, server.ErrLineTooLong):
+		return &Error{Text: "Line is too long", Err: err}
+	case errors.Is(err, maildrop.ErrLocked):
+		return &Error{CodeInUse, textInUse, err}
+	case errors.Is(err, auth.ErrUnavailable):
+		return &Error{CodeSysTemp, textSysTemp, err}
+	case errors.Is(err, auth.ErrCredentials), errors.Is(err, auth.ErrDenied), errors.Is(err, auth.ErrUnknown):
+		return &Error{CodeAuth, textAuth, err}
+	}
+	return &Error{CodeSysTemp, textSysTemp, err}
+}
+
+// ok begins or is a positive reply.
+func (s *session) ok(format string, a ...any) error {
+	s.c.Printf("+OK "+format+"\r\n", a...)
+	return nil
+}
+
+// err sends a negative reply.
+func (s *session) err(e *Error) {
+	if e.Code == "" {
+		s.c.Printf("-ERR %s\r\n", e.Text)
+		return
+	}
+	s.c.Printf("-ERR [%s] %s\r\n", e.Code, e.Text)
+}
+
+// reply answers a command that ended with err. It returns an error when the
+// session is over.
+func (s *session) reply(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[ended](err); ok {
+		return e.error
+	}
+	e := asReply(err)
+	if e.Code == CodeSysTemp && e.Err != nil && s.state == transaction {
+		s.c.Log().ErrorContext(ctx, "command failed", "maildrop", s.drop.Name(), "err", e.Err)
+	}
+	s.err(e)
+	return nil
+}

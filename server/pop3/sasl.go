@@ -1,0 +1,135 @@
+package pop3
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"strings"
+
+	"kpopd/auth"
+	"kpopd/server"
+)
+
+// roundsMax bounds an exchange that does not end. GSSAPI takes three rounds.
+const roundsMax = 10
+
+// auth is the AUTH command (RFC 5034 §4): without an argument it lists the
+// mechanisms, as Outlook and old clients ask.
+func (s *session) auth(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return s.listMechanisms()
+	}
+	name := strings.Map(upperASCII, args[0])
+	mech := s.h.Mechanisms.Find(name, s.h.peer(s.c))
+	if mech == nil {
+		return s.count(refuse(CodeSysPerm, "This mechanism is not offered here"))
+	}
+	var first []byte // nil: no initial response
+	if len(args) == 2 {
+		var err error
+		if first, err = decode(args[1]); err != nil {
+			return s.count(badBase64(err))
+		}
+	}
+	ctx, cancel := context.WithDeadline(ctx, s.c.LoginDeadline())
+	defer cancel()
+	ex := mech.Start(ctx, s.h.peer(s.c))
+	if err := s.exchange(ex, first); err != nil {
+		return s.notProven(ctx, name, err)
+	}
+	id := ex.Identity()
+	id.Mechanism = name
+	if err := s.enter(ctx, id); err != nil {
+		return err
+	}
+	return s.startLayer(ex)
+}
+
+func (s *session) listMechanisms() error {
+	s.ok("Mechanisms follow")
+	for _, name := range s.h.Mechanisms.Usable(s.h.peer(s.c)) {
+		s.c.Printf("%s\r\n", name)
+	}
+	s.c.Printf(".\r\n")
+	return nil
+}
+
+// exchange carries challenges and responses until the mechanism is done.
+func (s *session) exchange(ex auth.Exchange, response []byte) error {
+	for range roundsMax {
+		challenge, done, err := ex.Next(response)
+		if err != nil {
+			return err
+		}
+		// POP3 has no data with success: it goes as one more challenge, whose
+		// answer is empty (RFC 5034 §4).
+		if done && len(challenge) == 0 {
+			return nil
+		}
+		if response, err = s.ask(challenge); err != nil {
+			return err
+		}
+		if done {
+			if len(response) > 0 {
+				return auth.Refuse(auth.ErrCredentials, "answer-to-success")
+			}
+			return nil
+		}
+	}
+	return auth.Refuse(auth.ErrCredentials, "too-many-rounds")
+}
+
+// ask sends a challenge and returns the client's response. The space behind
+// "+" is there without a challenge too: several clients insist on it.
+func (s *session) ask(challenge []byte) ([]byte, error) {
+	s.c.Printf("+ %s\r\n", base64.StdEncoding.EncodeToString(challenge))
+	line, err := s.c.ReadLine(saslMax)
+	if err != nil {
+		if errors.Is(err, server.ErrLineTooLong) {
+			return nil, refuse(CodeAuth, "Response is too long")
+		}
+		return nil, ended{err}
+	}
+	if string(line) == "*" {
+		return nil, refuse(CodeAuth, "Authentication cancelled")
+	}
+	response, err := decode(string(line))
+	if err != nil {
+		return nil, badBase64(err)
+	}
+	return response, nil
+}
+
+// decode decodes a response. An empty one is an empty line, or "=" as in an
+// initial response: curl sends that in both places. It is not nil.
+func decode(text string) ([]byte, error) {
+	if text == "" || text == "=" {
+		return []byte{}, nil
+	}
+	return base64.StdEncoding.Strict().DecodeString(text)
+}
+
+func badBase64(err error) *Error {
+	return &Error{CodeAuth, "Response is not valid base64", errors.Join(err, auth.ErrCredentials)}
+}
+
+// notProven answers an exchange that did not end well.
+func (s *session) notProven(ctx context.Context, mechanism string, err error) error {
+	if _, ok := errors.AsType[ended](err); ok {
+		return err
+	}
+	return s.refused(ctx, auth.Identity{Mechanism: mechanism}, err)
+}
+
+// startLayer puts the session in the security layer that was negotiated. It
+// begins right behind the +OK (RFC 5034 §4), which is still to be flushed.
+func (s *session) startLayer(ex auth.Exchange) error {
+	layered, ok := ex.(auth.LayeredExchange)
+	if !ok || layered.Layer() == nil {
+		return nil
+	}
+	if err := s.c.StartLayer(layered.Layer()); err != nil {
+		return ended{err}
+	}
+	return nil
+}

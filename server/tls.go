@@ -1,0 +1,103 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// ErrPipelined means that a client sent more behind the command that starts
+// TLS. Those octets belong to nobody, so the connection ends (RFC 2595 §4).
+var ErrPipelined = errors.New("server: input pending behind the start of TLS")
+
+type leafKey struct{}
+
+// TLSConfig returns a server's configuration that chooses among certs by the
+// name that the client asks for, the first one else. It takes TLS 1.2 or newer
+// as min says (RFC 8996, RFC 9325 §3.1.1), and of a client that sends ALPN
+// only "pop3" (RFC 9325 §3.7).
+//
+// The certificate shown on a connection is [Conn.Certificate].
+func TLSConfig(certs []tls.Certificate, min uint16) *tls.Config {
+	return &tls.Config{
+		MinVersion: max(min, tls.VersionTLS12),
+		NextProtos: []string{"pop3"},
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			cert := choose(certs, hello)
+			if slot, ok := hello.Context().Value(leafKey{}).(**tls.Certificate); ok {
+				*slot = cert
+			}
+			return cert, nil
+		},
+		// Called for resumed sessions too, where GetCertificate is not; the
+		// binding of tls-server-end-point needs the certificate all the same.
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			if slot, ok := hello.Context().Value(leafKey{}).(**tls.Certificate); ok {
+				*slot = choose(certs, hello)
+			}
+			return nil, nil
+		},
+	}
+}
+
+func choose(certs []tls.Certificate, hello *tls.ClientHelloInfo) *tls.Certificate {
+	for i := range certs {
+		if hello.SupportsCertificate(&certs[i]) == nil {
+			return &certs[i]
+		}
+	}
+	return &certs[0]
+}
+
+// StartTLS sends line, the positive reply to the command that asked for TLS,
+// and begins TLS right behind it. Input that is pending already, in the clear,
+// is ErrPipelined and ends the connection. After an error the connection is of
+// no more use.
+func (c *Conn) StartTLS(ctx context.Context, line string) error {
+	if c.in.Buffered() > 0 {
+		c.Abort(ErrPipelined)
+		return ErrPipelined
+	}
+	c.Printf("%s\r\n", line)
+	if err := c.Flush(); err != nil {
+		return err
+	}
+	return c.handshake(ctx)
+}
+
+func (c *Conn) handshake(ctx context.Context) error {
+	if c.endpoint.TLS == nil {
+		return errors.New("server: TLS is not configured")
+	}
+	var leaf *tls.Certificate
+	t := tls.Server(c.raw, c.endpoint.TLS)
+	// The deadline is the login's: a stalled handshake is not its own wait.
+	c.raw.SetDeadline(c.LoginDeadline())
+	if err := t.HandshakeContext(context.WithValue(ctx, leafKey{}, &leaf)); err != nil {
+		c.raw.Close()
+		return c.readError(fmt.Errorf("TLS handshake: %w", err))
+	}
+	c.raw.SetDeadline(time.Time{})
+	if leaf != nil {
+		c.certificate = leaf.Leaf
+	}
+	state := t.ConnectionState()
+	c.tlsState, c.conn = &state, t
+	c.in.Reset(t)
+	c.Record(ctx, Event{Kind: EventTLS, Attrs: []slog.Attr{
+		slog.String("version", tls.VersionName(state.Version)),
+		slog.String("cipher", tls.CipherSuiteName(state.CipherSuite)),
+		slog.Bool("resumed", state.DidResume),
+	}})
+	return nil
+}
+
+// TLS is the state of the connection's TLS; nil: it is in the clear.
+func (c *Conn) TLS() *tls.ConnectionState { return c.tlsState }
+
+// Certificate is the certificate that this server showed; nil without TLS.
+func (c *Conn) Certificate() *x509.Certificate { return c.certificate }
