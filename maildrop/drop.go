@@ -1,0 +1,207 @@
+package maildrop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+)
+
+// A Drop is a maildrop as one POP3 session sees it: locked, its messages
+// numbered from 1, its marks and totals kept (RFC 1939 §5). Nothing leaves the
+// maildrop but by Update. One goroutine owns a Drop.
+type Drop struct {
+	lease   Lease
+	box     Box
+	msgs    []Message
+	deleted []bool // nil: none
+	count   int    // of the messages that are not marked
+	octets  int64  // of the same
+	updated bool
+	outcome error // of Update
+	closed  bool
+}
+
+// Open locks the maildrop called name and opens it. Errors wrap ErrLocked,
+// ErrName, ErrNotExist or what the store says; then nothing stays locked.
+func Open(ctx context.Context, name string, lk Locker, st Store) (*Drop, error) {
+	lease, err := lk.Lock(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	box, err := st.Open(ctx, lease)
+	if err != nil {
+		return nil, errors.Join(err, lease.Release())
+	}
+	d := &Drop{lease: lease, box: box, msgs: box.Messages()}
+	d.recount()
+	return d, nil
+}
+
+// Name returns the name of the maildrop.
+func (d *Drop) Name() string { return d.lease.Name() }
+
+// Lost is closed when the session no longer has the maildrop: the lock was
+// lost, or Close released it. What was not updated by then stays.
+func (d *Drop) Lost() <-chan struct{} { return d.lease.Lost() }
+
+// Count returns the highest message number, marked or not.
+func (d *Drop) Count() int { return len(d.msgs) }
+
+// Stat returns how many messages are not marked as deleted, and the sum of
+// their sizes. RFC 1939 §5, STAT.
+func (d *Drop) Stat() (n int, octets int64) { return d.count, d.octets }
+
+// All yields the messages that are not marked as deleted with their numbers,
+// in order. RFC 1939 §5, LIST.
+func (d *Drop) All() iter.Seq2[int, Message] {
+	return func(yield func(int, Message) bool) {
+		for i, m := range d.msgs {
+			if d.marked(i) {
+				continue
+			}
+			if !yield(i+1, m) {
+				return
+			}
+		}
+	}
+}
+
+// Message returns message n: ErrNoMessage where there is none, ErrDeleted where
+// it is marked.
+func (d *Drop) Message(n int) (Message, error) {
+	switch {
+	case n < 1 || n > len(d.msgs):
+		return Message{}, ErrNoMessage
+	case d.marked(n - 1):
+		return Message{}, ErrDeleted
+	}
+	return d.msgs[n-1], nil
+}
+
+// Retrieve opens the text of message n. Besides the errors of Message:
+// ErrVanished when somebody else took it, ErrStale when the lock was lost. The
+// caller closes the Content.
+func (d *Drop) Retrieve(ctx context.Context, n int) (Content, error) {
+	if _, err := d.Message(n); err != nil {
+		return Content{}, err
+	}
+	if err := d.live(); err != nil {
+		return Content{}, err
+	}
+	return d.box.Retrieve(ctx, n-1)
+}
+
+// Delete marks message n; it goes with Update only. RFC 1939 §5, DELE. Besides
+// the errors of Message: ErrStale after Update or Close.
+func (d *Drop) Delete(n int) error {
+	m, err := d.Message(n)
+	if err != nil {
+		return err
+	}
+	if d.updated || d.closed {
+		return ErrStale
+	}
+	if d.deleted == nil {
+		d.deleted = make([]bool, len(d.msgs))
+	}
+	d.deleted[n-1] = true
+	d.count--
+	d.octets -= m.Size
+	return nil
+}
+
+// Reset takes all marks away. RFC 1939 §5, RSET. After Update or Close it does
+// nothing.
+func (d *Drop) Reset() {
+	if d.updated || d.closed {
+		return
+	}
+	d.deleted = nil
+	d.recount()
+}
+
+// Update removes the marked messages, no others, and returns nil when all of
+// them are durably gone. RFC 1939 §6. It happens once: later calls return the
+// outcome of the first, and only Close remains useful.
+//
+// Without a live lock it removes nothing and returns ErrStale; a lock that is
+// lost half-way ends it. The end of ctx prevents Update but does not cut it
+// short: a client that hangs up after QUIT still gets what it asked for.
+func (d *Drop) Update(ctx context.Context) error {
+	if d.updated {
+		return d.outcome
+	}
+	if err := context.Cause(ctx); err != nil {
+		return fmt.Errorf("update %q: %w", d.Name(), err)
+	}
+	d.updated = true
+	if d.outcome = d.live(); d.outcome == nil && d.deleted != nil {
+		d.outcome = d.remove(context.WithoutCancel(ctx))
+	}
+	return d.outcome
+}
+
+// remove removes the marked messages under a context that ends when the lock
+// is lost.
+func (d *Drop) remove(ctx context.Context) error {
+	var indexes []int
+	for i, marked := range d.deleted {
+		if marked {
+			indexes = append(indexes, i)
+		}
+	}
+	if len(indexes) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-d.lease.Lost():
+			cancel(ErrStale)
+		case <-ctx.Done():
+		}
+	})
+	defer watch.Wait()
+	defer cancel(nil)
+	return d.box.Remove(ctx, indexes)
+}
+
+// Close ends the session's hold on the maildrop: it closes the view, then
+// releases the lock. It removes nothing and is idempotent.
+func (d *Drop) Close() error {
+	if d.closed {
+		return nil
+	}
+	d.closed = true
+	return errors.Join(d.box.Close(), d.lease.Release())
+}
+
+func (d *Drop) marked(i int) bool { return d.deleted != nil && d.deleted[i] }
+
+func (d *Drop) recount() {
+	d.count, d.octets = len(d.msgs), 0
+	for _, m := range d.msgs {
+		d.octets += m.Size
+	}
+}
+
+func (d *Drop) live() error {
+	if d.closed {
+		return ErrStale
+	}
+	return Live(d.lease)
+}
+
+// Live returns nil while l is held and ErrStale once it was lost or released.
+// Stores ask it before they act on a lease.
+func Live(l Lease) error {
+	select {
+	case <-l.Lost():
+		return ErrStale
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,150 @@
+package durable
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// A File is an open file without the poller that [os.File] brings: for files
+// that are opened, read or written once, and closed. One goroutine owns it and
+// closes it.
+type File struct {
+	fd   int
+	dir  *Dir
+	name string
+}
+
+// Read reads like [io.Reader].
+func (f *File) Read(p []byte) (n int, err error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	err = retry(func() error {
+		n, err = unix.Read(f.fd, p)
+		return err
+	})
+	switch {
+	case err != nil:
+		return 0, f.fail("read", err)
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// ReadAt reads like [io.ReaderAt], but may stop short.
+func (f *File) ReadAt(p []byte, off int64) (n int, err error) {
+	err = retry(func() error {
+		n, err = unix.Pread(f.fd, p, off)
+		return err
+	})
+	if err != nil {
+		return 0, f.fail("read", err)
+	}
+	return n, nil
+}
+
+// Write writes all of p.
+func (f *File) Write(p []byte) (int, error) {
+	return f.write(p, func(p []byte) (int, error) { return unix.Write(f.fd, p) })
+}
+
+// WriteAt writes all of p at off.
+func (f *File) WriteAt(p []byte, off int64) (int, error) {
+	return f.write(p, func(p []byte) (int, error) {
+		n, err := unix.Pwrite(f.fd, p, off)
+		off += int64(max(n, 0))
+		return n, err
+	})
+}
+
+func (f *File) write(p []byte, call func([]byte) (int, error)) (done int, err error) {
+	for done < len(p) {
+		n, err := call(p[done:])
+		if err == unix.EINTR {
+			continue
+		}
+		if err == nil && n == 0 {
+			err = unix.EIO
+		}
+		if err != nil {
+			return done, f.fail("write", err)
+		}
+		done += n
+	}
+	return done, nil
+}
+
+// TryLock takes the exclusive flock(2) of the file and reports whether it got
+// it. The lock belongs to this opening of the file, not to the process.
+func (f *File) TryLock() (bool, error) {
+	err := retry(func() error { return unix.Flock(f.fd, unix.LOCK_EX|unix.LOCK_NB) })
+	switch {
+	case err == unix.EWOULDBLOCK:
+		return false, nil
+	case err != nil:
+		return false, f.fail("flock", err)
+	}
+	return true, nil
+}
+
+// Unlock gives the lock back at once, even while a child that is being forked
+// still shares the opening.
+func (f *File) Unlock() error {
+	if err := retry(func() error { return unix.Flock(f.fd, unix.LOCK_UN) }); err != nil {
+		return f.fail("unlock", err)
+	}
+	return nil
+}
+
+// ErrNotRegular means a directory, device, FIFO or socket where a file belongs.
+var ErrNotRegular = errors.New("not a regular file")
+
+// Size returns the size of a regular file; ErrNotRegular where it is none.
+func (f *File) Size() (int64, error) {
+	st, err := fstat(f.fd)
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = ErrNotRegular
+	}
+	if err != nil {
+		return 0, f.fail("stat", err)
+	}
+	return st.Size, nil
+}
+
+// Sync makes the file's content durable; its name is durable after [Dir.Sync].
+func (f *File) Sync() error {
+	if err := retry(func() error { return unix.Fsync(f.fd) }); err != nil {
+		return f.fail("fsync", err)
+	}
+	return nil
+}
+
+// OS turns f into an [os.File], for sendfile(2). f is closed thereby; the
+// result is not.
+func (f *File) OS() *os.File {
+	file := os.NewFile(uintptr(f.fd), f.dir.join(f.name))
+	f.fd = -1
+	return file
+}
+
+// Close closes the file. It is idempotent.
+func (f *File) Close() error {
+	if f.fd < 0 {
+		return nil
+	}
+	fd := f.fd
+	f.fd = -1
+	if err := unix.Close(fd); err != nil && err != unix.EINTR {
+		return f.fail("close", err)
+	}
+	return nil
+}
+
+func (f *File) fail(op string, err error) error {
+	return &fs.PathError{Op: op, Path: f.dir.join(f.name), Err: err}
+}
