@@ -1,0 +1,232 @@
+package krb5
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+
+	"github.com/jcmturner/gokrb5/v8/crypto"
+	"github.com/jcmturner/gokrb5/v8/crypto/common"
+	"github.com/jcmturner/gokrb5/v8/crypto/etype"
+	"github.com/jcmturner/gokrb5/v8/iana/etypeID"
+	"github.com/jcmturner/gokrb5/v8/types"
+)
+
+// Flags of a per-message token (RFC 4121 §4.2.2).
+const (
+	cfxSentByAcceptor = 1 << iota
+	cfxSealed
+	cfxAcceptorSubkey
+)
+
+// Key usages of Wrap tokens (RFC 4121 §2), for checksums as well as for
+// encryption.
+const (
+	usageAcceptorSeal  = 22
+	usageInitiatorSeal = 24
+)
+
+const (
+	cfxHeaderSize = 16
+	// cfxConfounder is one cipher block (RFC 3962 §6, RFC 8009 §5).
+	cfxConfounder = 16
+)
+
+var errWrapToken = errors.New("bad wrap token")
+
+// A cfx makes and opens the Wrap tokens of one established context, in the
+// format of RFC 4121 §4.2. Both directions are strictly in order: the tokens
+// travel in one TCP stream. It is not safe for concurrent use.
+type cfx struct {
+	kind             cfxKind
+	send, recv       cfxKeys
+	sendFlag         byte // of the direction and of the key
+	recvFlag         byte
+	sendSeq, recvSeq uint64
+}
+
+// A cfxKind is what an enctype means for tokens.
+type cfxKind struct {
+	etype   etype.EType
+	hash    func() hash.Hash
+	macSize int
+	// macCipher: the integrity check covers an all-zero IV and the ciphertext
+	// (RFC 8009 §5), else the confounder and the plaintext (RFC 3961 §5.3).
+	macCipher bool
+}
+
+// cfxKeys are the derived keys of one direction: encryption, its integrity, and
+// checksums of tokens that are not encrypted (RFC 3961 §5.3).
+type cfxKeys struct{ ke, ki, kc []byte }
+
+func cfxKindOf(id int32) (k cfxKind, err error) {
+	switch id {
+	case etypeID.AES128_CTS_HMAC_SHA1_96, etypeID.AES256_CTS_HMAC_SHA1_96:
+		k = cfxKind{hash: sha1.New, macSize: 12}
+	case etypeID.AES128_CTS_HMAC_SHA256_128:
+		k = cfxKind{hash: sha256.New, macSize: 16, macCipher: true}
+	case etypeID.AES256_CTS_HMAC_SHA384_192:
+		k = cfxKind{hash: sha512.New384, macSize: 24, macCipher: true}
+	default:
+		// RC4 and 3DES use the token formats of RFC 1964 and RFC 4757.
+		return k, fmt.Errorf("no wrap tokens for enctype %d", id)
+	}
+	k.etype, err = crypto.GetEtype(id)
+	return k, err
+}
+
+// newCFX returns the acceptor's side of a context. subkey: key is one that the
+// acceptor asserted (RFC 4121 §4.2.2).
+func newCFX(key types.EncryptionKey, subkey bool, sendSeq, recvSeq uint32) (*cfx, error) {
+	kind, err := cfxKindOf(key.KeyType)
+	if err != nil {
+		return nil, err
+	}
+	if !wellFormedKey(key) {
+		return nil, errKeyLength
+	}
+	c := &cfx{kind: kind, sendSeq: uint64(sendSeq), recvSeq: uint64(recvSeq), sendFlag: cfxSentByAcceptor}
+	if subkey {
+		c.sendFlag |= cfxAcceptorSubkey
+		c.recvFlag |= cfxAcceptorSubkey
+	}
+	if c.send, err = kind.keys(key.KeyValue, usageAcceptorSeal); err != nil {
+		return nil, err
+	}
+	c.recv, err = kind.keys(key.KeyValue, usageInitiatorSeal)
+	return c, err
+}
+
+func (k cfxKind) keys(key []byte, usage uint32) (d cfxKeys, err error) {
+	if d.ke, err = k.etype.DeriveKey(key, common.GetUsageKe(usage)); err != nil {
+		return d, err
+	}
+	if d.ki, err = k.etype.DeriveKey(key, common.GetUsageKi(usage)); err != nil {
+		return d, err
+	}
+	d.kc, err = k.etype.DeriveKey(key, common.GetUsageKc(usage))
+	return d, err
+}
+
+// overhead is by how much a token is longer than what it wraps.
+func (c *cfx) overhead(sealed bool) int {
+	if sealed {
+		return cfxHeaderSize + cfxConfounder + cfxHeaderSize + c.kind.macSize
+	}
+	return cfxHeaderSize + c.kind.macSize
+}
+
+// wrap returns the next token, encrypted if seal is set.
+func (c *cfx) wrap(plain []byte, seal bool) ([]byte, error) {
+	h := cfxHeader{flags: c.sendFlag, seq: c.sendSeq}
+	if seal {
+		h.flags |= cfxSealed
+	}
+	token := h.append(make([]byte, 0, len(plain)+c.overhead(seal)))
+	c.sendSeq++
+	if seal {
+		return c.seal(token, plain)
+	}
+	// RFC 4121 §4.2.4: the checksum is over the data and the header, in which
+	// EC and RRC are zero.
+	mac := c.kind.mac(c.send.kc, plain, token)
+	binary.BigEndian.PutUint16(token[4:], uint16(len(mac)))
+	return append(append(token, plain...), mac...), nil
+}
+
+// seal appends {confounder | plain | header} and its integrity check to header.
+// No filler: none of the enctypes needs one.
+func (c *cfx) seal(header, plain []byte) ([]byte, error) {
+	inner := make([]byte, cfxConfounder, cfxConfounder+len(plain)+cfxHeaderSize)
+	rand.Read(inner)
+	inner = append(append(inner, plain...), header...)
+	_, cipher, err := c.kind.etype.EncryptData(c.send.ke, inner)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(header, cipher...), c.kind.sealMAC(c.send.ki, inner, cipher)...), nil
+}
+
+// unwrap opens the peer's next token and reports whether it was encrypted. An
+// error ends the context: the stream cannot be in order after it.
+func (c *cfx) unwrap(token []byte) (plain []byte, sealed bool, err error) {
+	h, err := parseCFXHeader(token)
+	if err != nil {
+		return nil, false, err
+	}
+	if h.flags&(cfxSentByAcceptor|cfxAcceptorSubkey) != c.recvFlag {
+		return nil, false, fmt.Errorf("%w: flags %#x", errWrapToken, h.flags)
+	}
+	sealed = h.flags&cfxSealed != 0
+	body := unrotate(token[cfxHeaderSize:], h.rrc)
+	if sealed {
+		plain, err = c.unseal(h, body)
+	} else {
+		plain, err = c.verify(h, body)
+	}
+	if err != nil {
+		return nil, sealed, err
+	}
+	if h.seq != c.recvSeq {
+		return nil, sealed, fmt.Errorf("%w: out of sequence", errWrapToken)
+	}
+	c.recvSeq++
+	return plain, sealed, nil
+}
+
+// verify opens {plain | checksum}. EC is the checksum's length.
+func (c *cfx) verify(h cfxHeader, body []byte) ([]byte, error) {
+	n := len(body) - c.kind.macSize
+	if n < 0 || int(h.ec) != c.kind.macSize {
+		return nil, fmt.Errorf("%w: length", errWrapToken)
+	}
+	h.ec, h.rrc = 0, 0
+	if !hmac.Equal(c.kind.mac(c.recv.kc, body[:n], h.append(nil)), body[n:]) {
+		return nil, fmt.Errorf("%w: checksum", errWrapToken)
+	}
+	return body[:n:n], nil
+}
+
+// unseal opens {confounder | plain | EC octets of filler | header} encrypted
+// and its integrity check. In the inner header RRC is zero (RFC 4121 §4.2.4).
+func (c *cfx) unseal(h cfxHeader, body []byte) ([]byte, error) {
+	n := len(body) - c.kind.macSize
+	if n < cfxConfounder+cfxHeaderSize+int(h.ec) {
+		return nil, fmt.Errorf("%w: length", errWrapToken)
+	}
+	inner, err := c.kind.etype.DecryptData(c.recv.ke, body[:n])
+	if err != nil || len(inner) != n {
+		return nil, fmt.Errorf("%w: cipher", errWrapToken)
+	}
+	h.rrc = 0
+	end := n - cfxHeaderSize
+	whole := hmac.Equal(c.kind.sealMAC(c.recv.ki, inner, body[:n]), body[n:])
+	if !whole || !hmac.Equal(inner[end:], h.append(nil)) {
+		return nil, fmt.Errorf("%w: integrity", errWrapToken)
+	}
+	end -= int(h.ec)
+	return inner[cfxConfounder:end:end], nil
+}
+
+// sealMAC is the integrity check of an encrypted token.
+func (k cfxKind) sealMAC(ki, inner, cipher []byte) []byte {
+	if k.macCipher {
+		var iv [cfxConfounder]byte
+		return k.mac(ki, iv[:], cipher)
+	}
+	return k.mac(ki, inner)
+}
+
+func (k cfxKind) mac(key []byte, parts ...[]byte) []byte {
+	m := hmac.New(k.hash, key)
+	for _, p := range parts {
+		m.Write(p)
+	}
+	return m.Sum(nil)[:k.macSize]
+}
