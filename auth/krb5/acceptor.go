@@ -1,0 +1,98 @@
+package krb5
+
+import (
+	"context"
+	"time"
+
+	"kpopd/auth"
+)
+
+const (
+	defaultService = "pop"
+	defaultMaxSkew = 5 * time.Minute
+	maxAPReq       = 128 << 10
+)
+
+// An Acceptor accepts Kerberos tickets for one service. Its fields are set
+// before it is used and not changed after; its methods are safe for concurrent
+// use. The zero Acceptor refuses everything.
+type Acceptor struct {
+	// Keys are the service's keys. nil: every ticket is refused with
+	// [auth.ErrUnavailable].
+	Keys KeySource
+	// Replay remembers authenticators. nil: every ticket is refused with
+	// [auth.ErrUnavailable], because an AP-REQ that can be replayed opens a
+	// KPOP session.
+	Replay ReplayCache
+	// Service is the first of the two components of the principals whose
+	// tickets are accepted. "": "pop".
+	Service string
+	// Realms are the clients' realms that are let in. Empty: the keytab's own.
+	Realms []string
+	// MaxSkew is how far a client's clock may be off. 0: five minutes.
+	MaxSkew time.Duration
+	// Etypes are the enctypes permitted for tickets, authenticators and keys.
+	// nil: 17, 18, 19 and 20; no others are implemented.
+	Etypes []int32
+	// CheckAddresses demands that a ticket that lists addresses lists the
+	// peer's. Address translation breaks that, so it is off by default.
+	CheckAddresses bool
+}
+
+// Accept checks an AP-REQ and returns what it established. The error is an
+// [*auth.Refusal] with the reason; it wraps [auth.ErrCredentials] where the
+// proof is wrong, [auth.ErrDenied] where it is right but not welcome, and
+// [auth.ErrUnavailable] where nobody could say.
+func (a *Acceptor) Accept(ctx context.Context, apReq []byte, p auth.Peer) (*Context, error) {
+	return a.accept(ctx, apReq, p, nil)
+}
+
+// accept is Accept with a check of the caller's, which runs once ticket and
+// authenticator are verified and before the authenticator is remembered. Its
+// error is the refusal.
+func (a *Acceptor) accept(ctx context.Context, apReq []byte, p auth.Peer, check func(*Context) error) (c *Context, err error) {
+	// The one place where a panic of the library's can still arise from what
+	// a stranger sent. It must not take other sessions along.
+	defer func() {
+		if v := recover(); v != nil {
+			c, err = nil, causeMalformed.refuse("the decoder panicked")
+		}
+	}()
+	if a.Keys == nil {
+		return nil, causeNoKeytab.refuse("")
+	}
+	if a.Replay == nil {
+		return nil, causeNoReplay.refuse("no replay cache is set")
+	}
+	x := exchange{Acceptor: a, keys: a.Keys.Keys(), peer: p, now: time.Now()}
+	if err := x.verify(apReq); err != nil {
+		return nil, err
+	}
+	c = x.context()
+	if check != nil {
+		if err := check(c); err != nil {
+			return nil, err
+		}
+	}
+	if err := x.authorize(c); err != nil {
+		return nil, err
+	}
+	if err := x.remember(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (a *Acceptor) service() string {
+	if a.Service == "" {
+		return defaultService
+	}
+	return a.Service
+}
+
+func (a *Acceptor) maxSkew() time.Duration {
+	if a.MaxSkew <= 0 {
+		return defaultMaxSkew
+	}
+	return a.MaxSkew
+}

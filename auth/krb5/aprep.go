@@ -1,0 +1,34 @@
+package krb5
+
+import (
+	"fmt"
+	"math/big"
+
+	"github.com/jcmturner/gokrb5/v8/iana/asnAppTag"
+	"github.com/jcmturner/gokrb5/v8/iana/keyusage"
+	"github.com/jcmturner/gokrb5/v8/iana/msgtype"
+	"github.com/jcmturner/gokrb5/v8/types"
+)
+
+// APRep returns the AP-REP that proves this server to the client. It echoes
+// the authenticator's time and carries subkey and seq where they are not nil.
+// It is sealed with the ticket's session key, whatever subkeys there are
+// (RFC 4120 §5.5.2).
+func (c *Context) APRep(subkey *types.EncryptionKey, seq *uint32) ([]byte, error) {
+	part := encAPRepPart{CTime: c.ctime.UTC(), Cusec: c.cusec}
+	if subkey != nil {
+		part.Subkey = *subkey
+	}
+	if seq != nil {
+		part.Seq = new(big.Int).SetUint64(uint64(*seq))
+	}
+	plain, err := marshalApp(asnAppTag.EncAPRepPart, part)
+	if err != nil {
+		return nil, fmt.Errorf("krb5: encode AP-REP: %w", err)
+	}
+	sealed, err := seal(c.SessionKey, keyusage.AP_REP_ENCPART, 0, plain)
+	if err != nil {
+		return nil, fmt.Errorf("krb5: seal AP-REP: %w", err)
+	}
+	return marshalApp(asnAppTag.APREP, apRepMsg{PVNO: kerberosVersion, MsgType: msgtype.KRB_AP_REP, EncPart: sealed})
+}

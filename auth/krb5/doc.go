@@ -1,0 +1,21 @@
+// Package krb5 accepts Kerberos tickets: it is the server's side of the AP
+// exchange, and the only package that knows the Kerberos library.
+//
+// An [Acceptor] checks an AP-REQ against the keys of a [KeySource], usually a
+// [Keytab], and yields a [Context]. On it stand [Acceptor.RecvAuth], which is
+// the greeting of KPOP, and the SASL mechanism GSSAPI. A [Mint] is the other
+// side for tests and trials: a realm without a KDC.
+//
+// Implemented are RFC 4120 §3.2 (AP exchange), §5.3 (tickets), §5.5 (AP-REQ and
+// AP-REP) and §5.9 (KRB-ERROR), the enctypes of RFC 3962 and RFC 8009, and the
+// server's side of the sendauth protocol of MIT Kerberos, versions 5 entirely
+// and 4 as far as is needed to refuse it.
+//
+// Left out on purpose: the enctypes that RFC 8429 and RFC 6649 retired, user to
+// user authentication (RFC 4120 §3.7), the reading of authorization data other
+// than its criticality, and a check of the transited path: tickets whose path
+// no KDC checked are refused (RFC 4120 §2.7).
+//
+// The library decodes and ciphers, no more. Whatever could make it panic is
+// checked first, and a panic that happens all the same is a refusal.
+package krb5

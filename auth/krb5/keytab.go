@@ -1,0 +1,222 @@
+package krb5
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	defaultKeepOld = 24 * time.Hour
+	checkInterval  = time.Second
+	maxKeytab      = 16 << 20
+)
+
+// KeytabOptions are the options of [LoadKeytab].
+type KeytabOptions struct {
+	// Service must have a key in the file, else the file is refused. "": "pop".
+	Service string
+	// KeepOld is how long a key is still tried after it went from the file,
+	// for an administrator who replaced the keytab where it should have been
+	// added to: clients hold tickets sealed with the old key. It should be the
+	// realm's longest ticket life. 0: 24 hours; negative: not at all.
+	KeepOld time.Duration
+	// Log gets what happens to the file. nil: [slog.Default].
+	Log *slog.Logger
+}
+
+// A Keytab is the keys of a keytab file, kept up with the file. It is a
+// [KeySource], safe for concurrent use, and starts no goroutine: the file is
+// looked at when keys are asked for, at most once a second.
+type Keytab struct {
+	path string
+	KeytabOptions
+
+	set     atomic.Pointer[KeySet]
+	started time.Time
+	checked atomic.Int64 // since started, in nanoseconds
+
+	mu       sync.Mutex
+	loaded   fs.FileInfo
+	complain string // the last trouble logged
+}
+
+var _ KeySource = (*Keytab)(nil)
+
+// LoadKeytab reads the keytab at path. A file that is not regular, that anyone
+// may read or change, that cannot be parsed, or that has no key for the
+// service is an error. No error shows any of the file's octets.
+func LoadKeytab(path string, o KeytabOptions) (*Keytab, error) {
+	k := &Keytab{path: path, KeytabOptions: o, started: time.Now()}
+	if k.Service == "" {
+		k.Service = defaultService
+	}
+	if k.KeepOld == 0 {
+		k.KeepOld = defaultKeepOld
+	}
+	if k.Log == nil {
+		k.Log = slog.Default()
+	}
+	if err := k.Reload(); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// Path returns the name of the file.
+func (k *Keytab) Path() string { return k.path }
+
+// Keys returns the keys of the file, read again if it has changed. While the
+// file is not to be used, they are the ones it had before; the log says so.
+func (k *Keytab) Keys() *KeySet {
+	now := int64(time.Since(k.started))
+	last := k.checked.Load()
+	if now-last >= int64(checkInterval) && k.checked.CompareAndSwap(last, now) {
+		k.refresh()
+	}
+	return k.set.Load()
+}
+
+// Reload reads the file whether it has changed or not. On an error the keys
+// stay as they were.
+func (k *Keytab) Reload() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.load()
+}
+
+// refresh reloads a file that has changed. A file that could not be used is
+// tried again each time, but complained of once.
+func (k *Keytab) refresh() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	info, err := os.Stat(k.path)
+	if err == nil {
+		if same(info, k.loaded) {
+			k.complain = ""
+			return
+		}
+		err = k.load()
+	}
+	if err == nil {
+		k.complain = ""
+		return
+	}
+	if text := err.Error(); text != k.complain {
+		k.complain = text
+		k.Log.Error("keytab is not usable, keeping the keys it had", "path", k.path, "err", err)
+	}
+}
+
+// same reports whether two looks at a file saw the same.
+func same(a, b fs.FileInfo) bool {
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.Mode() == b.Mode() && a.ModTime().Equal(b.ModTime())
+}
+
+// load reads, checks and swaps.
+func (k *Keytab) load() error {
+	b, info, err := k.read()
+	if err != nil {
+		return err
+	}
+	keys, err := parseKeytab(b)
+	if err != nil {
+		return fmt.Errorf("keytab %s: %w", k.path, err)
+	}
+	set := newKeySet(keys)
+	if !set.HasService(k.Service) {
+		return fmt.Errorf("keytab %s: krb5: no usable key for %s/*", k.path, k.Service)
+	}
+	old := k.set.Load()
+	if kept := k.retire(old, set); len(kept) > 0 {
+		set = newKeySet(append(keys, kept...))
+	}
+	k.set.Store(set)
+	k.loaded = info
+	k.report(old, set)
+	return nil
+}
+
+// read returns the octets of the file, if it is fit to hold keys.
+func (k *Keytab) read() ([]byte, fs.FileInfo, error) {
+	// Looked at before it is opened: opening a FIFO would wait for its writer.
+	if info, err := os.Stat(k.path); err != nil {
+		return nil, nil, fmt.Errorf("krb5: %w", err)
+	} else if !info.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("keytab %s: krb5: not a regular file", k.path)
+	}
+	f, err := os.Open(k.path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("krb5: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, fmt.Errorf("krb5: %w", err)
+	}
+	if info.Mode().Perm()&0o007 != 0 {
+		return nil, nil, fmt.Errorf("keytab %s: krb5: open to everyone (mode %04o)", k.path, info.Mode().Perm())
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxKeytab+1))
+	if err != nil {
+		return nil, nil, fmt.Errorf("krb5: %w", err)
+	}
+	if len(b) > maxKeytab {
+		return nil, nil, fmt.Errorf("keytab %s: krb5: larger than %d octets", k.path, maxKeytab)
+	}
+	// A file that grew while it was read will have another look's size.
+	if after, err := f.Stat(); err != nil || !same(info, after) || int64(len(b)) != info.Size() {
+		return nil, nil, fmt.Errorf("keytab %s: %w", k.path, errKeytabBusy)
+	}
+	return b, info, nil
+}
+
+var errKeytabBusy = errors.New("krb5: it changed while it was read")
+
+// retire returns the keys of the old set that are not in the new one and that
+// are still to be tried.
+func (k *Keytab) retire(old, set *KeySet) []Key {
+	if old == nil || k.KeepOld < 0 {
+		return nil
+	}
+	now := time.Now()
+	var kept []Key
+	for _, o := range old.keys {
+		if slices.ContainsFunc(set.byName[o.Principal.String()], o.same) {
+			continue
+		}
+		if o.retired.IsZero() {
+			o.retired = now.Add(k.KeepOld)
+		}
+		if now.Before(o.retired) {
+			kept = append(kept, o)
+		}
+	}
+	return kept
+}
+
+// report logs a change of keys.
+func (k *Keytab) report(old, set *KeySet) {
+	if k.loaded.Mode().Perm()&0o070 != 0 {
+		k.Log.Warn("keytab is open to its group", "path", k.path, "mode", k.loaded.Mode().Perm().String())
+	}
+	if old == nil {
+		return
+	}
+	current, retired := 0, 0
+	for _, key := range set.keys {
+		if key.retired.IsZero() {
+			current++
+		} else {
+			retired++
+		}
+	}
+	k.Log.Info("keytab reloaded", "path", k.path, "keys", current, "old_keys_kept", retired)
+}
