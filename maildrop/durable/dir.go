@@ -46,12 +46,24 @@ func openDir(at int, name, path string, flags int) (*Dir, error) {
 // Path returns the path of the directory, for messages only.
 func (d *Dir) Path() string { return d.path }
 
-// Open opens the subdirectory called name. A link in its place is an error.
+// ErrLink means a symbolic link where a file or directory belongs.
+var ErrLink = errors.New("is a symbolic link, and is not followed")
+
+// Open opens the subdirectory called name: ErrLink where that is a link.
 func (d *Dir) Open(name string) (*Dir, error) {
 	if err := d.check("open", name); err != nil {
 		return nil, err
 	}
-	return openDir(d.fd, name, d.join(name), dirFlags|unix.O_NOFOLLOW)
+	sub, err := openDir(d.fd, name, d.join(name), dirFlags|unix.O_NOFOLLOW)
+	if errors.Is(err, unix.ENOTDIR) && d.isLink(name) { // what Linux says of a link here
+		err = &fs.PathError{Op: "open", Path: d.join(name), Err: ErrLink}
+	}
+	return sub, err
+}
+
+func (d *Dir) isLink(name string) bool {
+	st, err := d.Lstat(name)
+	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK
 }
 
 // Make opens the subdirectory called name; one that is missing is made and is
@@ -72,15 +84,18 @@ func (d *Dir) Make(name string, perm uint32) (*Dir, error) {
 	return d.Open(name)
 }
 
-// OpenFile opens the file called name; flags are those of open(2). A link in
-// its place is an error, and a FIFO does not block. What the file is, [File.Stat]
-// tells.
+// OpenFile opens the file called name; flags are those of open(2). ErrLink
+// where it is a link. A FIFO does not block; whether it is a regular file,
+// [File.Size] tells.
 func (d *Dir) OpenFile(name string, flags int, perm uint32) (*File, error) {
 	if err := d.check("open", name); err != nil {
 		return nil, err
 	}
 	const always = unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC | unix.O_NOCTTY
 	fd, err := openat(d.fd, name, flags|always, perm)
+	if err == unix.ELOOP {
+		err = ErrLink
+	}
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: d.join(name), Err: err}
 	}

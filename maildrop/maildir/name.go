@@ -1,0 +1,91 @@
+package maildir
+
+import (
+	"bytes"
+	"math"
+	"strconv"
+	"strings"
+
+	"kpopd/maildrop"
+)
+
+// maxUID is the longest unique-id that RFC 1939 §7 allows.
+const maxUID = 70
+
+// baseOf returns the part of a file's name that stays while the message lives:
+// all before the first colon, behind which the flags are.
+func baseOf(name string) string {
+	base, _, _ := strings.Cut(name, ":")
+	return base
+}
+
+func baseOfBytes(name []byte) []byte {
+	base, _, _ := bytes.Cut(name, []byte(":"))
+	return base
+}
+
+// uidOf returns the unique-id of the message with this base name: the base
+// name itself where it fits RFC 1939 §7, else as [maildrop.Escape] maps it. Two
+// base names never share one.
+func uidOf(base string) string {
+	return maildrop.Escape(base, maxUID, func(c byte) bool { return c >= 0x21 && c <= 0x7e })
+}
+
+// timeOf returns the delivery time in seconds that a Maildir name begins with;
+// 0 where it begins with something else.
+func timeOf(base string) uint64 {
+	end := 0
+	for end < len(base) && base[end] >= '0' && base[end] <= '9' {
+		end++
+	}
+	if end == 0 {
+		return 0
+	}
+	n, err := strconv.ParseUint(base[:end], 10, 64)
+	if err != nil {
+		return math.MaxUint64 // only out of range is left
+	}
+	return n
+}
+
+// sizeOf returns the wire size that the name promises in its field W=, which
+// those write who delivered and counted: Dovecot, Courier, [Store.Deliver]. ok
+// is false where there is none, or none to believe: beside S=, the octets
+// as stored, W must lie between S and what S octets can at most become.
+func sizeOf(base string) (size int64, ok bool) {
+	s, w := int64(-1), int64(-1)
+	_, fields, _ := strings.Cut(base, ",")
+	for field := range strings.SplitSeq(fields, ",") {
+		switch {
+		case strings.HasPrefix(field, "W=") && w < 0:
+			w = octets(field[2:])
+		case strings.HasPrefix(field, "S=") && s < 0:
+			s = octets(field[2:])
+		case strings.HasPrefix(field, "W="), strings.HasPrefix(field, "S="):
+			return 0, false // which of the two?
+		default:
+			continue
+		}
+	}
+	switch {
+	case w < 0:
+		return 0, false
+	case s == 0:
+		return w, w == 0
+	case s > 0:
+		return w, w >= s && w <= 2*s+2
+	}
+	return w, true
+}
+
+// octets parses a size of at most 15 decimal digits; -1: it is none.
+func octets(s string) int64 {
+	if len(s) == 0 || len(s) > 15 {
+		return -1
+	}
+	n, err := strconv.ParseUint(s, 10, 63)
+	if err != nil {
+		return -1
+	}
+	return int64(n)
+}

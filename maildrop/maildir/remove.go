@@ -1,0 +1,118 @@
+package maildir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"kpopd/maildrop"
+)
+
+// Remove removes every file of the messages at these indexes, then makes that
+// durable. A failure with one message does not spare the others; a lease that
+// is lost, or the end of ctx, does.
+func (b *box) Remove(ctx context.Context, indexes []int) error {
+	r := remover{box: b, missing: make(map[string]bool)}
+	if err := r.run(ctx, indexes); err != nil {
+		return fmt.Errorf("remove from %q: %w", b.lease.Name(), err)
+	}
+	return nil
+}
+
+// A remover is one call of Remove.
+type remover struct {
+	*box
+	touched [folders]bool
+	missing map[string]bool // base names that were not where they had been
+	errs    []error
+	failed  int
+}
+
+func (r *remover) run(ctx context.Context, indexes []int) error {
+	for _, i := range indexes {
+		if err := r.live(ctx); err != nil {
+			return err
+		}
+		e := &r.entries[i]
+		r.unlink(e.base, e.place)
+		for _, p := range e.more {
+			r.unlink(e.base, p)
+		}
+	}
+	if err := r.chase(ctx); err != nil {
+		return err
+	}
+	r.sync()
+	if r.failed > len(r.errs) {
+		r.errs = append(r.errs, fmt.Errorf("and %d more", r.failed-len(r.errs)))
+	}
+	return errors.Join(r.errs...)
+}
+
+func (r *remover) live(ctx context.Context) error {
+	if err := maildrop.Live(r.lease); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+// unlink removes one file. One that is not there moved, or was removed by
+// somebody else, perhaps not durably yet.
+func (r *remover) unlink(base string, p place) {
+	r.touched[p.in] = true
+	err := r.dirs[p.in].Remove(p.name)
+	switch {
+	case gone(err):
+		r.missing[base] = true
+	case err != nil:
+		r.fail(err)
+	}
+}
+
+// chase looks for the missing files, which may have moved, until none is left.
+// They may move again while it looks.
+func (r *remover) chase(ctx context.Context) error {
+	const attempts = 8
+	for range attempts {
+		if len(r.missing) == 0 {
+			return nil
+		}
+		if err := r.live(ctx); err != nil {
+			return err
+		}
+		found, err := r.dirs.find(r.missing)
+		if err != nil {
+			return err
+		}
+		clear(r.missing)
+		for base, places := range found {
+			for _, p := range places {
+				r.unlink(base, p)
+			}
+		}
+	}
+	for base := range r.missing {
+		r.fail(fmt.Errorf("%s: moves faster than it can be removed", base))
+	}
+	return nil
+}
+
+// sync makes the removals durable, all at once.
+func (r *remover) sync() {
+	for in, dir := range r.dirs {
+		if dir == nil || !r.touched[in] {
+			continue
+		}
+		if err := dir.Sync(); err != nil {
+			r.fail(err)
+		}
+	}
+}
+
+// fail notes an error; of many, the first few say enough.
+func (r *remover) fail(err error) {
+	const enough = 8
+	if r.failed++; len(r.errs) < enough {
+		r.errs = append(r.errs, err)
+	}
+}

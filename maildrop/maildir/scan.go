@@ -1,0 +1,172 @@
+package maildir
+
+import (
+	"cmp"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"kpopd/maildrop/durable"
+)
+
+// A place is where a file is: its directory and its name there.
+type place struct {
+	in   folder
+	name string
+}
+
+// A folder is one of the two directories that messages are in.
+type folder uint8
+
+const (
+	inNew folder = iota
+	inCur
+	folders
+)
+
+var folderNames = [folders]string{"new", "cur"}
+
+// dirs are the open folders of one Maildir; nil: it is missing.
+type dirs [folders]*durable.Dir
+
+func (d *dirs) open(maildir *durable.Dir) error {
+	for in, name := range folderNames {
+		dir, err := maildir.Open(name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		d[in] = dir
+	}
+	return nil
+}
+
+func (d *dirs) close() error {
+	var errs []error
+	for _, dir := range d {
+		if dir != nil {
+			errs = append(errs, dir.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// scan calls fn for each message file. A file that is renamed during the scan
+// is seen under one of its names at least, perhaps under both: new is read
+// before cur, since messages move that way, and cur once more when it changed
+// meanwhile, since a directory that is being read may show neither the old
+// name nor the new one.
+func (d *dirs) scan(fn func(in folder, name []byte)) error {
+	if d[inNew] != nil {
+		if err := d.each(inNew, fn); err != nil {
+			return err
+		}
+	}
+	if d[inCur] == nil {
+		return nil
+	}
+	const attempts = 4
+	for range attempts {
+		before, err := d[inCur].Stat()
+		if err != nil {
+			return err
+		}
+		if err := d.each(inCur, fn); err != nil {
+			return err
+		}
+		after, err := d[inCur].Stat()
+		if err != nil {
+			return err
+		}
+		if before.Mtim == after.Mtim {
+			break
+		}
+	}
+	return nil
+}
+
+func (d *dirs) each(in folder, fn func(in folder, name []byte)) error {
+	return d[in].Each(func(name []byte, kind durable.Kind) {
+		if name[0] == ':' {
+			return
+		}
+		if kind == durable.Regular || kind == durable.Unknown && d.regular(in, string(name)) {
+			fn(in, name)
+		}
+	})
+}
+
+func (d *dirs) regular(in folder, name string) bool {
+	st, err := d[in].Lstat(name)
+	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG
+}
+
+// An entry is a message that a scan found.
+type entry struct {
+	place
+	base      string  // a prefix of the name
+	time      uint64  // see timeOf
+	more      []place // files of the same base name, which seldom happens
+	wireReady bool
+}
+
+// entries returns the messages in the order of their numbers: by delivery time,
+// then by base name.
+func (d *dirs) entries() ([]entry, error) {
+	type span struct {
+		in       folder
+		from, to int
+	}
+	var names []byte // all of them in one allocation
+	var spans []span
+	err := d.scan(func(in folder, name []byte) {
+		from := len(names)
+		names = append(names, name...)
+		spans = append(spans, span{in, from, len(names)})
+	})
+	if err != nil {
+		return nil, err
+	}
+	text := string(names)
+	list := make([]entry, len(spans))
+	for i, s := range spans {
+		name := text[s.from:s.to]
+		base := baseOf(name)
+		list[i] = entry{place: place{s.in, name}, base: base, time: timeOf(base)}
+	}
+	slices.SortStableFunc(list, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(a.time, b.time), strings.Compare(a.base, b.base))
+	})
+	return merge(list), nil
+}
+
+// merge makes one entry of those with one base name. The one that was found
+// last is the likeliest to be there still.
+func merge(list []entry) []entry {
+	out := list[:0]
+	for _, e := range list {
+		if last := len(out) - 1; last >= 0 && out[last].base == e.base {
+			e.more = append(out[last].more, out[last].place)
+			out[last] = e
+			continue
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// find returns all places of the messages with these base names.
+func (d *dirs) find(bases map[string]bool) (map[string][]place, error) {
+	found := make(map[string][]place)
+	err := d.scan(func(in folder, name []byte) {
+		if base := baseOfBytes(name); bases[string(base)] {
+			p := place{in, string(name)}
+			if at := found[string(base)]; !slices.Contains(at, p) {
+				found[string(base)] = append(at, p)
+			}
+		}
+	})
+	return found, err
+}

@@ -1,0 +1,133 @@
+// Package maildir keeps each maildrop in a Maildir: a directory with tmp, new
+// and cur, a file for each message. IMAP servers, delivery agents and people
+// may use the same Maildir at the same time.
+//
+// What a message is, its file's base name says: the part before the colon,
+// which stays while flags come and go and the file moves from new to cur. The
+// unique-id is made from it, and files with one base name are one message.
+// Only regular files count whose name begins neither with a dot nor a colon.
+//
+// Nothing is followed that is a symbolic link: not the Maildir, no directory
+// above it up to the store's root, and no message. Hard links are messages like
+// others, since IMAP servers and delivery agents make them for copies; whom
+// the kernel lets link whose files is a matter of fs.protected_hardlinks.
+//
+// Opening a maildrop changes nothing on disk: messages stay in new.
+package maildir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+
+	"kpopd/maildrop"
+	"kpopd/maildrop/durable"
+)
+
+var _ maildrop.Store = (*Store)(nil)
+
+// A Store is the Maildirs below one directory. It is safe for concurrent use;
+// its fields are not changed once it is in use.
+type Store struct {
+	// Root is the directory that holds all Maildirs. It must exist: without it
+	// nothing can be opened or delivered, for a file system may not be mounted.
+	Root string
+	// Path returns the path of a Maildir below Root, such as "alice/Maildir",
+	// for a name that [maildrop.CheckName] accepts. nil: the name itself.
+	Path func(name string) (string, error)
+	// Hostname is this machine's part of the names of delivered messages.
+	// Empty: [os.Hostname].
+	Hostname string
+	// Sizes remembers sizes that names do not tell. nil: such messages are
+	// read whenever their maildrop is opened.
+	Sizes Sizer
+
+	clock atomic.Int64  // the last microsecond that named a message
+	count atomic.Uint64 // messages named
+}
+
+// A Sizer remembers the wire sizes of messages by maildrop and unique-id, from
+// one session to the next. It may forget. It is safe for concurrent use.
+type Sizer interface {
+	// Size returns what Learn was told.
+	Size(name, uid string) (size int64, wireReady, ok bool)
+	// Learn is told what was measured.
+	Learn(name, uid string, size int64, wireReady bool)
+}
+
+// Open returns a view of the Maildir that l locks. A Maildir that does not
+// exist is empty, and stays inexistent.
+func (s *Store) Open(ctx context.Context, l maildrop.Lease) (maildrop.Box, error) {
+	if err := maildrop.Live(l); err != nil {
+		return nil, fmt.Errorf("open %q: %w", l.Name(), err)
+	}
+	b := &box{lease: l}
+	err := s.walk(l.Name(), (*durable.Dir).Open, b.open)
+	if errors.Is(err, errNoMaildir) {
+		return b, nil
+	}
+	if err == nil {
+		err = b.list(ctx, s.Sizes)
+	}
+	if err != nil {
+		b.Close()
+		return nil, fmt.Errorf("open %q: %w", l.Name(), err)
+	}
+	return b, nil
+}
+
+// errNoMaildir means that a directory below the root is missing.
+var errNoMaildir = errors.New("no such maildir")
+
+// walk goes from the root to the Maildir of name, one component at a time, by
+// step, and calls fn with it.
+func (s *Store) walk(name string, step func(*durable.Dir, string) (*durable.Dir, error), fn func(*durable.Dir) error) error {
+	path, err := s.path(name)
+	if err != nil {
+		return err
+	}
+	dir, err := durable.Open(s.Root)
+	if err != nil {
+		return err
+	}
+	for component := range strings.SplitSeq(path, "/") {
+		next, err := step(dir, component)
+		dir.Close()
+		if errors.Is(err, fs.ErrNotExist) {
+			return errNoMaildir
+		}
+		if err != nil {
+			return err
+		}
+		dir = next
+	}
+	defer dir.Close()
+	return fn(dir)
+}
+
+// path returns the path of the Maildir of name below the root: components that
+// are neither empty nor "." nor "..", without control characters.
+func (s *Store) path(name string) (string, error) {
+	if err := maildrop.CheckName(name); err != nil {
+		return "", err
+	}
+	if s.Path == nil {
+		return name, nil
+	}
+	path, err := s.Path(name)
+	if err != nil {
+		return "", fmt.Errorf("path of %q: %w", name, err)
+	}
+	if !filepath.IsLocal(path) || filepath.Clean(path) != path || path == "." || hasControl(path) {
+		return "", fmt.Errorf("%w: %q leads to %q", maildrop.ErrName, name, path)
+	}
+	return path, nil
+}
+
+func hasControl(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f })
+}
