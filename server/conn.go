@@ -22,6 +22,9 @@ var (
 	// ErrLineTooLong is a line beyond its limit. It has been dropped to its
 	// end, and the connection goes on.
 	ErrLineTooLong = errors.New("server: line too long")
+	// ErrEndlessLine is a line whose end does not come even then. The
+	// connection has been cut.
+	ErrEndlessLine = errors.New("server: line without an end")
 	// ErrLoginTimeout means that nobody logged in within LoginTimeout.
 	ErrLoginTimeout = errors.New("server: nobody logged in in time")
 	// ErrIdleTimeout is the autologout of RFC 1939 §3.
@@ -35,6 +38,10 @@ const (
 	flushAt    = 64 << 10 // output is sent before it grows beyond this
 	discardMax = 64 << 10 // of a line that is too long, before we hang up
 	lingerMax  = 64 << 10 // read and dropped behind a last word
+
+	// lastWord is how long after the time for logging in a client may still
+	// take the reply that tells it so.
+	lastWord = 5 * time.Second
 )
 
 // A Conn is one client's connection. One goroutine owns it; only Abort may be
@@ -135,8 +142,8 @@ func (c *Conn) dropLine(err error) error {
 	c.line = nil
 	for n := 0; errors.Is(err, bufio.ErrBufferFull); {
 		if n += inputSize; n > discardMax {
-			c.Abort(ErrLineTooLong)
-			return c.readError(ErrLineTooLong)
+			c.Abort(ErrEndlessLine)
+			return c.readError(ErrEndlessLine)
 		}
 		_, err = c.in.ReadSlice('\n')
 	}
@@ -219,6 +226,10 @@ func (c *Conn) flushIfLarge() {
 	}
 }
 
+// Err returns the error that output met, which the next read reports; nil:
+// none so far.
+func (c *Conn) Err() error { return c.err }
+
 // Flush sends what is buffered, within the endpoint's WriteTimeout.
 func (c *Conn) Flush() error {
 	if c.out == nil {
@@ -230,7 +241,7 @@ func (c *Conn) Flush() error {
 	if c.err != nil {
 		return c.err
 	}
-	c.conn.SetWriteDeadline(time.Now().Add(orDefault(c.endpoint.WriteTimeout, 2*time.Minute)))
+	c.conn.SetWriteDeadline(c.writeDeadline())
 	if _, err := c.conn.Write(*b); err != nil {
 		c.err = c.writeError(err)
 	}
@@ -291,6 +302,16 @@ func (c *Conn) readDeadline() time.Time {
 	return time.Now().Add(orDefault(c.endpoint.IdleTimeout, 10*time.Minute))
 }
 
+// writeDeadline is when a client must have taken what is sent now. One that
+// has not logged in gains no time by not reading.
+func (c *Conn) writeDeadline() time.Time {
+	end := time.Now().Add(orDefault(c.endpoint.WriteTimeout, 2*time.Minute))
+	if login := c.LoginDeadline().Add(lastWord); !c.loggedIn.Load() && login.Before(end) {
+		return login
+	}
+	return end
+}
+
 func orDefault(d, def time.Duration) time.Duration {
 	if d == 0 {
 		return def
@@ -325,7 +346,8 @@ func (c *Conn) writeError(err error) error {
 // logEnd logs how the connection ended. A client that goes away is noise.
 func (c *Conn) logEnd(err error) {
 	level := slog.LevelDebug
-	if errors.Is(err, ErrIdleTimeout) || errors.Is(err, ErrSlowReader) || errors.Is(err, ErrPipelined) {
+	if errors.Is(err, ErrIdleTimeout) || errors.Is(err, ErrSlowReader) ||
+		errors.Is(err, ErrPipelined) || errors.Is(err, ErrEndlessLine) {
 		level = slog.LevelInfo
 	}
 	attrs := []slog.Attr{slog.Duration("after", time.Since(c.start).Round(time.Millisecond))}

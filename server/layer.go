@@ -19,11 +19,15 @@ type SecurityLayer interface {
 
 // StartLayer flushes, and puts all that follows, both ways, in l. Input that
 // is pending already is ErrPipelined and ends the connection: it was said
-// before the layer.
+// before the layer. So does a layer whose buffers have no room for an octet.
 func (c *Conn) StartLayer(l SecurityLayer) error {
 	if c.in.Buffered() > 0 {
 		c.Abort(ErrPipelined)
 		return ErrPipelined
+	}
+	if l.MaxPlain() < 1 {
+		c.Abort(errLayer)
+		return errLayer
 	}
 	if err := c.Flush(); err != nil {
 		return err

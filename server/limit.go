@@ -15,7 +15,7 @@ var (
 // admit counts c in, or says why it may not come in.
 func (s *Server) admit(c *Conn) error {
 	from := c.endpoint.AllowFrom
-	addr := c.Addr.Addr()
+	addr := c.Addr.Addr().WithZone("") // no prefix contains a zone
 	if len(from) > 0 && !slices.ContainsFunc(from, func(p netip.Prefix) bool { return p.Contains(addr) }) {
 		return errNotAllowed
 	}
@@ -37,6 +37,7 @@ func (s *Server) admit(c *Conn) error {
 		s.conns = make(map[*Conn]bool)
 		s.perAddr = make(map[netip.Addr]int)
 	}
+	s.running.Add(1)
 	s.conns[c] = true
 	s.perAddr[key]++
 	return nil
@@ -45,19 +46,21 @@ func (s *Server) admit(c *Conn) error {
 func (s *Server) forget(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.running.Done()
 	delete(s.conns, c)
-	key := limitKey(c.Addr.Addr())
+	key := limitKey(c.Addr.Addr().WithZone(""))
 	if s.perAddr[key]--; s.perAddr[key] <= 0 {
 		delete(s.perAddr, key)
 	}
 }
 
-// limitKey is the address that a limit counts: one host has a whole IPv6 /64.
+// limitKey is the address, without a zone, that a limit counts: one host has a
+// whole IPv6 /64.
 func limitKey(a netip.Addr) netip.Addr {
 	if a.Is4() || !a.IsValid() {
 		return a
 	}
-	p, err := a.WithZone("").Prefix(64)
+	p, err := a.Prefix(64)
 	if err != nil {
 		return a
 	}

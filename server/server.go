@@ -53,7 +53,8 @@ type Endpoint struct {
 	// minutes, the least that RFC 1939 §3 allows.
 	IdleTimeout time.Duration
 	// WriteTimeout is the longest wait for a client to take one buffer of at
-	// most 128 KiB. 0: two minutes.
+	// most 192 KiB. Before login it ends soon after LoginTimeout does. 0: two
+	// minutes.
 	WriteTimeout time.Duration
 	// AllowFrom are the networks that may connect; empty: all.
 	AllowFrom []netip.Prefix
@@ -77,13 +78,13 @@ type Server struct {
 	// Recorder takes what operators want to know. nil: events go to Log.
 	Recorder Recorder
 
-	limits   atomic.Pointer[Limits]
-	closing  atomic.Bool
-	lastID   atomic.Uint64
-	sessions sync.WaitGroup
+	limits  atomic.Pointer[Limits]
+	closing atomic.Bool
+	lastID  atomic.Uint64
+	running sync.WaitGroup // Serve, and sessions; added to under mu and not when closing
 
 	mu        sync.Mutex
-	listeners map[net.Listener]bool
+	listeners map[net.Listener]context.CancelFunc
 	conns     map[*Conn]bool
 	perAddr   map[netip.Addr]int
 }
@@ -96,10 +97,12 @@ func (s *Server) SetLimits(l Limits) { s.limits.Store(&l) }
 // after it returns; Shutdown waits for them.
 func (s *Server) Serve(ctx context.Context, l net.Listener, endpoint func() *Endpoint) error {
 	defer l.Close()
-	if !s.trackListener(l, true) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if !s.trackListener(l, stop) {
 		return ErrServerClosed
 	}
-	defer s.trackListener(l, false)
+	defer s.forgetListener(l)
 	defer context.AfterFunc(ctx, func() { l.Close() })()
 	var pause backoff
 	for {
@@ -107,7 +110,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, endpoint func() *End
 		switch {
 		case err == nil:
 			pause.reset()
-			s.sessions.Go(func() { s.ServeConn(context.WithoutCancel(ctx), nc, endpoint()) })
+			s.running.Go(func() { s.ServeConn(context.WithoutCancel(ctx), nc, endpoint()) })
 		case s.closing.Load() || ctx.Err() != nil:
 			return ErrServerClosed
 		case isTemporary(err):
@@ -157,18 +160,20 @@ func (s *Server) handle(ctx context.Context, c *Conn) (err error) {
 
 // Shutdown stops accepting, cuts the connections on which nobody has logged
 // in, and waits for the others until ctx ends; then it cuts them too, with
-// ErrServerClosed as their cause, and returns ctx's error. A session that was
-// cut has removed nothing.
+// ErrServerClosed as their cause, and returns ctx's error. It returns when
+// every Serve and every session is over. A session that was cut has removed
+// nothing.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.closing.Store(true)
 	s.mu.Lock()
-	for l := range s.listeners {
+	for l, stop := range s.listeners {
+		stop()
 		l.Close()
 	}
 	s.mu.Unlock()
 	s.abort(func(c *Conn) bool { return !c.loggedIn.Load() })
 	done := make(chan struct{})
-	go func() { s.sessions.Wait(); close(done) }()
+	go func() { s.running.Wait(); close(done) }()
 	select {
 	case <-done:
 		return nil
@@ -189,21 +194,27 @@ func (s *Server) abort(which func(*Conn) bool) {
 	}
 }
 
-func (s *Server) trackListener(l net.Listener, add bool) bool {
+// trackListener counts a Serve in, unless the server is closing. stop ends it
+// while it waits to accept again.
+func (s *Server) trackListener(l net.Listener, stop context.CancelFunc) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !add {
-		delete(s.listeners, l)
-		return true
-	}
 	if s.closing.Load() {
 		return false
 	}
 	if s.listeners == nil {
-		s.listeners = make(map[net.Listener]bool)
+		s.listeners = make(map[net.Listener]context.CancelFunc)
 	}
-	s.listeners[l] = true
+	s.listeners[l] = stop
+	s.running.Add(1)
 	return true
+}
+
+func (s *Server) forgetListener(l net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, l)
+	s.running.Done()
 }
 
 func (s *Server) nextID() string { return strconv.FormatUint(s.lastID.Add(1), 36) }
