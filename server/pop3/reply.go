@@ -6,7 +6,6 @@ import (
 
 	"kpopd/auth"
 	"kpopd/maildrop"
-	"kpopd/server"
 )
 
 // A Code is an extended response code (RFC 2449 §8), without its brackets.
@@ -66,8 +65,6 @@ func asReply(err error) *Error {
 		return &Error{Text: "Message is deleted", Err: err}
 	case errors.Is(err, maildrop.ErrVanished):
 		return &Error{CodeSysTemp, "Message is gone or has changed", err}
-	case errors.Is(err, server.ErrLineTooLong):
-		return &Error{Text: "Line is too long", Err: err}
 	case errors.Is(err, maildrop.ErrLocked):
 		return &Error{CodeInUse, textInUse, err}
 	case errors.Is(err, auth.ErrUnavailable):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"strings"
 
 	"kpopd/auth"
@@ -28,7 +29,7 @@ func (s *session) auth(ctx context.Context, args []string) error {
 	if len(args) == 2 {
 		var err error
 		if first, err = decode(args[1]); err != nil {
-			return s.count(badBase64(err))
+			return s.count(malformed(textBase64, err))
 		}
 	}
 	ctx, cancel := context.WithDeadline(ctx, s.c.LoginDeadline())
@@ -86,16 +87,16 @@ func (s *session) ask(challenge []byte) ([]byte, error) {
 	line, err := s.c.ReadLine(saslMax)
 	if err != nil {
 		if errors.Is(err, server.ErrLineTooLong) {
-			return nil, refuse(CodeAuth, "Response is too long")
+			return nil, malformed("Response is too long", err)
 		}
 		return nil, ended{err}
 	}
 	if string(line) == "*" {
-		return nil, refuse(CodeAuth, "Authentication cancelled")
+		return nil, &Error{CodeAuth, "Authentication cancelled", auth.Refuse(auth.ErrCredentials, "cancelled")}
 	}
 	response, err := decode(string(line))
 	if err != nil {
-		return nil, badBase64(err)
+		return nil, malformed(textBase64, err)
 	}
 	return response, nil
 }
@@ -109,8 +110,10 @@ func decode(text string) ([]byte, error) {
 	return base64.StdEncoding.Strict().DecodeString(text)
 }
 
-func badBase64(err error) *Error {
-	return &Error{CodeAuth, "Response is not valid base64", errors.Join(err, auth.ErrCredentials)}
+const textBase64 = "Response is not valid base64"
+
+func malformed(text string, err error) *Error {
+	return &Error{CodeAuth, text, auth.Refuse(fmt.Errorf("%w: %w", auth.ErrCredentials, err), "malformed")}
 }
 
 // notProven answers an exchange that did not end well.

@@ -50,6 +50,7 @@ type session struct {
 type stats struct {
 	retrieved, deleted int
 	octets             int64
+	quit               bool // by the client
 }
 
 // greet sends the one line that opens the session (RFC 1939 §4).
@@ -65,9 +66,12 @@ func (s *session) greet() {
 func (s *session) run(ctx context.Context) error {
 	for !s.over {
 		line, err := s.c.ReadLineFunc(s.limit)
-		if err == nil {
+		switch {
+		case err == nil:
 			err = s.dispatch(ctx, string(line))
-		} else if !errors.Is(err, server.ErrLineTooLong) {
+		case errors.Is(err, server.ErrLineTooLong):
+			err = s.count(&Error{Text: "Line is too long", Err: err})
+		default:
 			return err
 		}
 		if err := s.reply(ctx, err); err != nil {
@@ -150,7 +154,7 @@ func (s *session) stillLocked() error {
 // place where anything is removed (RFC 1939 §6). Once QUIT has been read the
 // update is done, whether or not the client hears of it.
 func (s *session) quit(ctx context.Context, _ []string) error {
-	s.over = true
+	s.over, s.stats.quit = true, true
 	if s.state == authorization {
 		return s.ok("Bye")
 	}
@@ -167,7 +171,7 @@ func (s *session) update(ctx context.Context) error {
 	left, _ := s.drop.Stat()
 	err := s.drop.Update(ctx)
 	// The lock is free before the client hears of it: it may come right back.
-	err = errors.Join(err, s.drop.Close())
+	s.release()
 	if before != left || err != nil {
 		s.stats.deleted = before - left
 		s.c.Record(ctx, server.Event{Kind: server.EventUpdate, User: s.id.User, Maildrop: s.drop.Name(),
@@ -181,11 +185,17 @@ func (s *session) close(ctx context.Context) {
 	if s.drop == nil {
 		return
 	}
+	s.release()
+	s.c.Record(ctx, server.Event{Kind: server.EventEnd, User: s.id.User, Maildrop: s.drop.Name(), Attrs: []slog.Attr{
+		slog.Bool("quit", s.stats.quit), slog.Int("retrieved", s.stats.retrieved),
+		slog.Int64("octets", s.stats.octets), slog.Int("deleted", s.stats.deleted),
+	}})
+}
+
+// release closes the maildrop. An error of it changes nothing for the client:
+// what was removed is removed.
+func (s *session) release() {
 	if err := s.drop.Close(); err != nil {
 		s.c.Log().Error("closing the maildrop", "maildrop", s.drop.Name(), "err", err)
 	}
-	s.c.Record(ctx, server.Event{Kind: server.EventEnd, User: s.id.User, Maildrop: s.drop.Name(), Attrs: []slog.Attr{
-		slog.Bool("quit", s.over), slog.Int("retrieved", s.stats.retrieved),
-		slog.Int64("octets", s.stats.octets), slog.Int("deleted", s.stats.deleted),
-	}})
 }

@@ -31,7 +31,11 @@ func (t *top) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := t.r.Read(p)
-	return t.take(p[:n]), err
+	n = t.take(p[:n])
+	if t.done {
+		err = io.EOF // whatever is behind
+	}
+	return n, err
 }
 
 // take returns how many octets of p belong to the top.

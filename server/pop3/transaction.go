@@ -67,7 +67,7 @@ func (s *session) retr(ctx context.Context, args []string) error {
 	defer content.Close()
 	s.ok("%d octets", m.Size)
 	octets, err := s.sendText(content, content.WireReady)
-	if err == nil && octets != m.Size {
+	if err == nil && octets != m.Size && s.c.Err() == nil {
 		s.c.Log().Warn("message is not as large as announced", "maildrop", s.drop.Name(), "uid", m.UID,
 			"announced", m.Size, "sent", octets)
 	}
