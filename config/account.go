@@ -1,0 +1,212 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// An Account is a rule that says whose maildrop is which. The first rule that
+// matches decides. It is safe for concurrent use.
+type Account struct {
+	Place
+
+	// when is a condition. Default: always.
+	when *Expression
+	// maildrop is the maildrop's name. Required.
+	maildrop *Expression
+	// allowAuthzid is whom else the client may act as. Default: nobody.
+	allowAuthzid *Expression
+}
+
+// ErrName means that an expression made something that is not acceptable as
+// the name of a maildrop.
+var ErrName = errors.New("config: not acceptable as a maildrop's name")
+
+const (
+	maxComponent = 255 // what a directory entry may have
+	maxName      = 1024
+)
+
+func (f *File) readAccount(d *decoder, b *hclsyntax.Block) {
+	var a Account
+	a.Place = d.block(b, schema{what: "account", fields: []field{
+		may("when", expression(&a.when, loginVariables, isCondition)),
+		must("maildrop", expression(&a.maildrop, loginVariables, isText)),
+		may("allow_authzid", expression(&a.allowAuthzid, loginVariables, isPermission)),
+	}})
+	f.Accounts = append(f.Accounts, a)
+}
+
+// Matches reports whether the rule is for a client with these facts. It is not
+// if when is false, or if the entry lacks an attr that the rule uses, whether
+// or not its value would make a difference, or if a regex in when or maildrop
+// does not match. On an error nobody may be let in.
+func (a *Account) Matches(f Facts) (bool, error) {
+	for _, e := range []*Expression{a.maildrop, a.when} {
+		if e == nil {
+			continue
+		}
+		for _, key := range e.attrs {
+			if _, ok := f.Attr[key]; !ok {
+				return false, nil
+			}
+		}
+	}
+	if a.when != nil {
+		yes, err := a.when.condition(f)
+		if !yes || err != nil {
+			return false, err
+		}
+	}
+	_, err := a.maildrop.value(f, asIs)
+	return !errors.Is(err, errNoMatch), nil // MaildropName reports the others
+}
+
+func (e *Expression) condition(f Facts) (bool, error) {
+	v, err := e.value(f, asIs)
+	if errors.Is(err, errNoMatch) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return asBool(v, e.expr)
+}
+
+// MaildropName returns the maildrop's name: components of at most 255 octets,
+// separated by slashes. Every slash comes from the configuration; a result
+// with one that a fact brought in is refused, as are ".", "..", an empty
+// component, control characters and text that is no normal UTF-8: [ErrName].
+func (a *Account) MaildropName(f Facts) (string, error) {
+	ctx, err := a.maildrop.variables(f, asIs)
+	if err != nil {
+		return "", err
+	}
+	var hidden *hcl.EvalContext
+	if f.hasSlash() {
+		if hidden, err = a.maildrop.variables(f, hideSlash); err != nil {
+			return "", err
+		}
+	}
+	name, err := render(a.maildrop.expr, ctx, func(part hclsyntax.Expression) (string, error) {
+		return evaluateName(part, ctx, hidden)
+	})
+	if err != nil {
+		return "", err
+	}
+	return name, checkName(name)
+}
+
+// hideSlash replaces what separates components by what nothing else means.
+func hideSlash(s string) string { return strings.ReplaceAll(s, "/", "\uE000") }
+
+// evaluateName evaluates a part of a name with the facts as they are and, if
+// there is a slash in any, once more without it. The slashes of the first
+// result that the second lacks are not the configuration's.
+func evaluateName(part hclsyntax.Expression, ctx, hidden *hcl.EvalContext) (string, error) {
+	s, err := evaluateText(part, ctx)
+	if err != nil || hidden == nil {
+		return s, err
+	}
+	other, err := evaluateText(part, hidden)
+	if err != nil || strings.Count(s, "/") > strings.Count(other, "/") {
+		return "", fmt.Errorf("%w: a slash in a value", ErrName)
+	}
+	return s, nil
+}
+
+// checkName checks the rules of [Account.MaildropName] that need no facts.
+func checkName(name string) error {
+	if len(name) > maxName {
+		return fmt.Errorf("%w: too long", ErrName)
+	}
+	// The normal form, because two names of one path would be two locks.
+	if !utf8.ValidString(name) || cty.NormalizeString(name) != name || strings.ContainsFunc(name, unicode.IsControl) {
+		return fmt.Errorf("%w: not printable text", ErrName)
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		switch {
+		case part == "" || part == "." || part == "..":
+			return fmt.Errorf("%w: a component that is empty, \".\" or \"..\"", ErrName)
+		case len(part) > maxComponent:
+			return fmt.Errorf("%w: too long", ErrName)
+		}
+	}
+	return nil
+}
+
+// AllowAuthzid reports whether the rule lets a client with these facts, for
+// whom it matches, act as authzid. allow_authzid is true, which allows every
+// name, or a name or a list of names, compared octet for octet. Without it, or
+// if the entry lacks an attr or a regex does not match, the answer is no.
+//
+// That the client may act as itself is none of this rule's business.
+func (a *Account) AllowAuthzid(f Facts, authzid string) (bool, error) {
+	if a.allowAuthzid == nil {
+		return false, nil
+	}
+	v, err := a.allowAuthzid.value(f, asIs)
+	switch {
+	case errors.Is(err, errNoMatch):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return permits(v, authzid), nil
+}
+
+func permits(v cty.Value, authzid string) bool {
+	switch t := v.Type(); {
+	case v.IsNull() || !v.IsKnown():
+		return false
+	case t == cty.Bool:
+		return v.True()
+	case t == cty.String:
+		return v.AsString() == authzid
+	case t.IsListType() || t.IsSetType() || t.IsTupleType():
+		for _, e := range v.AsValueSlice() {
+			if e.Type() == cty.String && permits(e, authzid) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func isPermission(t cty.Type) *complaint {
+	names := t == cty.String || t == cty.List(cty.String) || t == cty.Set(cty.String)
+	if t.IsTupleType() {
+		names = true
+		for _, e := range t.TupleElementTypes() {
+			names = names && (e == cty.String || e == cty.DynamicPseudoType)
+		}
+	}
+	if t != cty.Bool && !names {
+		return complain("The result must be true, false, a name or a list of names, not a %s.", t.FriendlyName())
+	}
+	return nil
+}
+
+// defaultRule is the only rule where none is written. A principal of another
+// realm, or of several components, has a user that is the whole principal.
+const defaultRule = `realm == "" || principal == "${user}@${realm}"`
+
+func defaultAccount(at Range) Account {
+	d := &decoder{outside: newOutside()}
+	parse := func(text string) *Expression {
+		expr, diags := hclsyntax.ParseExpression([]byte(text), "default account", hcl.Pos{Line: 1, Column: 1})
+		e := d.check(expr, loginVariables)
+		if diags.HasErrors() || e == nil {
+			panic("config: the default rule is wrong: " + diags.Error())
+		}
+		return e
+	}
+	return Account{Place: Place{Header: at}, when: parse(defaultRule), maildrop: parse("user")}
+}

@@ -1,0 +1,176 @@
+package config
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+// An Authenticator is one link of the chain. Exactly one of the pointers, that
+// of its kind, is not nil.
+type Authenticator struct {
+	Place
+
+	Kind string // "file", "ldap", "oauth" or "certificate"
+	Name string // unique among those of its kind
+
+	UserFile    *UserFile
+	LDAP        *LDAP
+	OAuth       *OAuth
+	Certificate *CertificateUser
+}
+
+// A UserFile is an authenticator "file".
+type UserFile struct {
+	Path string // Dovecot passwd-file lines, user:{SCHEME}hash. Required
+}
+
+// An LDAP is an authenticator "ldap".
+type LDAP struct {
+	// URLs are the servers, ldaps://, ldap:// or ldapi://, tried in this
+	// order. Required.
+	URLs   []string
+	CAFile string // default: "", the system's authorities
+	// BindDN is who looks entries up; its password is in BindPasswordFile.
+	// Default: both "", an anonymous search.
+	BindDN, BindPasswordFile string
+	BaseDN                   string // required
+	// Filter finds the entry of a login name; it uses user. Required. Use
+	// [Expression.EvalEscaped].
+	Filter *Expression
+	// LookupFilter finds the entry of somebody who was proven otherwise, by a
+	// ticket, token or certificate. Default: nil, there is no such lookup.
+	LookupFilter *Expression
+	// Attributes of the entry reach expressions as attr.NAME. Default: none.
+	Attributes []string
+}
+
+// An OAuth is an authenticator "oauth". It has an Issuer, whose discovery
+// document names the rest, or one of the other URLs.
+type OAuth struct {
+	Issuer, JWKSURL, IntrospectionURL string // https
+	// Audience must be among a token's. Required: a token for another service
+	// is not a login.
+	Audience string
+	// ClientID and ClientSecretFile prove this server to the issuer. Default:
+	// both "".
+	ClientID, ClientSecretFile string
+	// UserClaim is the claim that is the user's name. Default: "sub", the only
+	// one that never passes to somebody else (OpenID Connect Core §5.7).
+	UserClaim string
+	CAFile    string // default: "", the system's authorities
+}
+
+// A CertificateUser is an authenticator "certificate".
+type CertificateUser struct {
+	// UserFrom are the fields that may hold the user's name, "upn", "email"
+	// and "cn", tried in this order. Default: all three, in this order.
+	UserFrom []string
+}
+
+func (f *File) readAuthenticator(d *decoder, b *hclsyntax.Block) {
+	kinds := map[string]func(*Authenticator, *decoder, *hclsyntax.Block){
+		"file": (*Authenticator).readFile, "ldap": (*Authenticator).readLDAP,
+		"oauth": (*Authenticator).readOAuth, "certificate": (*Authenticator).readCertificate,
+	}
+	a := Authenticator{Kind: b.Labels[0], Name: b.Labels[1]}
+	read, ok := kinds[a.Kind]
+	if !ok {
+		names := []string{"file", "ldap", "oauth", "certificate"}
+		d.errorf(b.LabelRanges[0], "Unsupported authenticator", "%q is not one of %s.%s",
+			a.Kind, oneOfThese(names), didYouMean(a.Kind, names))
+		return
+	}
+	read(&a, d, b)
+	f.Authenticators = append(f.Authenticators, a)
+}
+
+func (a *Authenticator) readFile(d *decoder, b *hclsyntax.Block) {
+	u := &UserFile{}
+	a.Place = d.block(b, schema{what: `authenticator "file"`, fields: []field{must("path", value(path(&u.Path)))}})
+	a.UserFile = u
+}
+
+func (a *Authenticator) readLDAP(d *decoder, b *hclsyntax.Block) {
+	l := &LDAP{}
+	server := func(dst *string) setter { return link(dst, "ldaps", "ldap", "ldapi") }
+	a.Place = d.block(b, schema{what: `authenticator "ldap"`, fields: []field{
+		must("urls", value(list(&l.URLs, server))),
+		may("ca_file", value(path(&l.CAFile))),
+		may("bind_dn", value(str(&l.BindDN))),
+		may("bind_password_file", value(path(&l.BindPasswordFile))),
+		must("base_dn", value(str(&l.BaseDN))),
+		must("filter", filter(&l.Filter, "user")),
+		may("lookup_filter", filter(&l.LookupFilter, "user", "principal")),
+		may("attributes", value(list(&l.Attributes, str))),
+	}})
+	// RFC 4513 §5.1.2: a bind with a name and no password proves nothing, yet
+	// succeeds.
+	if (l.BindDN == "") != (l.BindPasswordFile == "") && a.has("bind_dn") != a.has("bind_password_file") {
+		d.errorf(a.Header, "Incomplete bind", "bind_dn and bind_password_file are needed together, or neither of them.")
+	}
+	a.LDAP = l
+}
+
+func (a *Authenticator) readOAuth(d *decoder, b *hclsyntax.Block) {
+	o := &OAuth{UserClaim: "sub"}
+	a.Place = d.block(b, schema{what: `authenticator "oauth"`, fields: []field{
+		may("issuer", value(link(&o.Issuer, "https"))),
+		may("jwks_url", value(link(&o.JWKSURL, "https"))),
+		may("introspection_url", value(link(&o.IntrospectionURL, "https"))),
+		must("audience", value(str(&o.Audience))),
+		may("client_id", value(str(&o.ClientID))),
+		may("client_secret_file", value(path(&o.ClientSecretFile))),
+		may("user_claim", value(str(&o.UserClaim))),
+		may("ca_file", value(path(&o.CAFile))),
+	}})
+	if !a.has("issuer") && !a.has("jwks_url") && !a.has("introspection_url") {
+		d.errorf(a.Header, "Missing argument", "One of issuer, jwks_url and introspection_url is required.")
+	}
+	if a.has("client_secret_file") && !a.has("client_id") {
+		d.errorf(a.At("client_secret_file"), "Incomplete client", "client_secret_file needs a client_id.")
+	}
+	a.OAuth = o
+}
+
+func (a *Authenticator) readCertificate(d *decoder, b *hclsyntax.Block) {
+	names := []string{"upn", "email", "cn"}
+	c := &CertificateUser{UserFrom: slices.Clone(names)}
+	name := func(dst *string) setter { return oneOf(dst, names...) }
+	a.Place = d.block(b, schema{what: `authenticator "certificate"`, fields: []field{
+		may("user_from", value(list(&c.UserFrom, name))),
+	}})
+	a.Certificate = c
+}
+
+// link takes a URL with one of these schemes, and with a host unless it is of
+// a Unix socket. A password in it would end up in logs.
+func link(dst *string, schemes ...string) setter {
+	return text(func(v val, s string) *complaint {
+		u, err := url.Parse(s)
+		switch {
+		case err != nil || !slices.Contains(schemes, u.Scheme):
+			return complain("It must be a URL that begins with %s://.", strings.Join(schemes, ":// or "))
+		case u.User != nil:
+			return complain("A URL here holds no user name or password.")
+		case u.Hostname() == "" && u.Scheme != "ldapi":
+			return complain("The URL has no host.")
+		}
+		*dst = s
+		return nil
+	})
+}
+
+// principalPart takes a realm or a component of a principal's name, as it is
+// and not in the escaped notation of names.
+func principalPart(dst *string) setter {
+	return text(func(v val, s string) *complaint {
+		if s == "" || strings.ContainsAny(s, `/@\ `) {
+			return complain("It must not be empty, nor hold a space, '/', '@' or a backslash.")
+		}
+		*dst = s
+		return nil
+	})
+}

@@ -1,0 +1,154 @@
+package config
+
+import (
+	"slices"
+	"strings"
+)
+
+// checkFile checks what no single block shows. implied: the listeners are the
+// default ones.
+func (d *decoder) checkFile(f *File, implied bool) {
+	d.checkNames(f)
+	d.checkMechanisms(f, f.Place, f.Mechanisms)
+	d.checkAuthenticators(f)
+	if implied {
+		if f.TLS == nil {
+			d.errorf(f.Header, "Missing block", "The default listeners need a tls block. Without one, write listener blocks that say tls = \"off\".")
+		}
+		return
+	}
+	for i := range f.Listeners {
+		l := &f.Listeners[i]
+		d.checkAddress(f.Listeners[:i], l)
+		d.checkMechanisms(f, l.Place, l.Mechanisms)
+		switch {
+		case l.collects():
+			d.checkCollecting(f, l)
+		case l.Protocol != "":
+			d.checkOther(f, l)
+		}
+	}
+}
+
+// checkNames checks that labels are unique.
+func (d *decoder) checkNames(f *File) {
+	seen := map[string]Range{}
+	unique := func(what string, at Range) {
+		if first, ok := seen[what]; ok {
+			d.errorf(at, "Duplicate name", "There is another %s at %s:%d.", what, first.Filename, first.Start.Line)
+			return
+		}
+		seen[what] = at
+	}
+	for _, l := range f.Listeners {
+		unique("listener \""+l.Name+"\"", l.Header)
+	}
+	for _, a := range f.Authenticators {
+		unique("authenticator \""+a.Kind+"\" \""+a.Name+"\"", a.Header)
+	}
+}
+
+// checkAddress checks that l can be bound beside those before it.
+func (d *decoder) checkAddress(before []Listener, l *Listener) {
+	for _, other := range before {
+		if l.Address.Addr != "" && l.Address.overlaps(other.Address) {
+			d.errorf(l.At("address"), "Address in use", "The listener %q has the address %q.", other.Name, other.Address)
+			return
+		}
+	}
+	if l.Address.Network != "unix" {
+		return
+	}
+	for _, name := range []string{"allow_from", "proxy_protocol_from"} {
+		if l.has(name) {
+			d.errorf(l.At(name), "Argument without effect", "Clients of a Unix socket have no address that %s could hold.", name)
+		}
+	}
+}
+
+// checkCollecting checks a listener for POP3 or KPOP.
+func (d *decoder) checkCollecting(f *File, l *Listener) {
+	plain := l.TLS == TLSOff
+	if !plain && f.TLS == nil {
+		d.errorf(l.At("tls"), "Missing tls block", "This listener speaks TLS, which needs a tls block with a certificate. Without one, say tls = \"off\".")
+	}
+	if plain && l.LoginWithoutTLS == ClearNone {
+		d.errorf(l.At("login_without_tls"), "Nobody can log in", "The listener has no TLS, and lets nobody log in without.")
+	}
+	if l.LoginWithoutTLS == ClearAny && !l.Address.Local() {
+		d.warnf(l.At("login_without_tls"), "Passwords in the clear", "Passwords may reach this listener without TLS (RFC 8314 §4.1).")
+	}
+	if k := f.Kerberos; plain && k != nil && k.ChannelBinding == BindRequire {
+		d.errorf(l.At("tls"), "No channel to bind to", "channel_binding = \"require\" needs TLS, which this listener does not speak.")
+	}
+	if l.Protocol != KPOP {
+		return
+	}
+	if f.Kerberos == nil {
+		d.errorf(l.At("protocol"), "Missing kerberos block", "KPOP needs a kerberos block with a keytab.")
+	}
+	if l.TLS == TLSImplicit {
+		d.warnf(l.At("tls"), "No client known", "No client is known to speak KPOP inside implicit TLS; \"starttls\" works.")
+	}
+}
+
+// checkOther checks a listener for LMTP or the administrator.
+func (d *decoder) checkOther(f *File, l *Listener) {
+	for _, name := range []string{"login_without_tls", "mechanisms", "login_timeout", "autologout", "sdps"} {
+		if l.has(name) {
+			d.errorf(l.At(name), "Argument without effect", "Nobody logs in to a listener for %s.", l.Protocol)
+		}
+	}
+	switch {
+	case l.Protocol == Admin && l.TLS != TLSOff:
+		d.errorf(l.At("tls"), "No TLS here", "The administrator's listener is a Unix socket, without TLS.")
+	case l.TLS != TLSOff && f.TLS == nil:
+		d.errorf(l.At("tls"), "Missing tls block", "This listener speaks TLS, which needs a tls block with a certificate.")
+	}
+	// Whoever may connect is the administrator; only the kernel can tell.
+	if l.Protocol == Admin && l.Address.Network == "tcp" {
+		d.errorf(l.At("address"), "Not a Unix socket", "The administrator's listener is a Unix socket, such as \"unix:/run/kpopd/admin.sock\".")
+	}
+}
+
+// checkMechanisms checks that what names asks for is there. What needs nothing
+// but TLS on the connection is decided there.
+func (d *decoder) checkMechanisms(f *File, p Place, names []string) {
+	has := func(kinds ...string) bool {
+		return slices.ContainsFunc(f.Authenticators, func(a Authenticator) bool { return slices.Contains(kinds, a.Kind) })
+	}
+	for _, m := range names {
+		missing := ""
+		switch {
+		case strings.HasPrefix(m, "GSS"):
+			if f.Kerberos == nil {
+				missing = "a kerberos block"
+			}
+		case m == "OAUTHBEARER" || m == "XOAUTH2":
+			if !has("oauth") {
+				missing = `an authenticator "oauth"`
+			}
+		case m == "EXTERNAL":
+			if !has("certificate") {
+				missing = `an authenticator "certificate"`
+			}
+		case m == "PLAIN" || m == "LOGIN":
+			if !has("file", "ldap") {
+				missing = `an authenticator "file" or "ldap"`
+			}
+		case !has("file"): // SCRAM, CRAM-MD5 and APOP need stored secrets
+			missing = `an authenticator "file"`
+		}
+		if missing != "" {
+			d.errorf(p.At("mechanisms"), "Mechanism without source", "%q needs %s.", m, missing)
+		}
+	}
+}
+
+func (d *decoder) checkAuthenticators(f *File) {
+	for _, a := range f.Authenticators {
+		if a.Kind == "certificate" && (f.TLS == nil || f.TLS.ClientCAFile == "") {
+			d.errorf(a.Header, "No client certificates", "This authenticator needs client_ca_file in the tls block.")
+		}
+	}
+}

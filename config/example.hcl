@@ -1,0 +1,189 @@
+# An annotated configuration of kpopd. It is HCL, version 2: one argument a line,
+# durations are strings with a unit ("90s", "10m"), and comments begin with #.
+#
+# `kpopd check -config FILE` says whether a file is right. -config also takes a
+# directory, whose *.hcl files are read in name order as if they were one.
+# A relative file name is relative to the directory of the file it stands in.
+#
+# What is commented out shows other choices, or parts that this release reads and
+# checks but does not run yet; those are marked (later).
+#
+# The shortest useful file is: hostname, tls, kerberos with its keytab, maildrop.
+
+# The server's name in greetings, in APOP's timestamp, and the host of its
+# Kerberos service.
+hostname = "pop.corp.example"
+
+# Where the replay cache, indexes and locks are; several processes may share it.
+state_dir = "/var/lib/kpopd"
+
+# The SASL mechanisms, in the order of preference. Absent: every safe one that
+# the blocks below make usable. APOP, which needs passwords that are stored in
+# the clear, is offered only when it is named here.
+#mechanisms = ["GSSAPI", "SCRAM-SHA-256-PLUS", "PLAIN"]
+
+# ------------------------------------------------------------------- listeners
+# Without any listener block there are these three; "kpop" only with a kerberos
+# block.
+
+listener "pop3" {
+  address  = ":110"     # or "192.0.2.1:110", "[2001:db8::1]:110", "unix:/path"
+  protocol = "pop3"     # pop3 | kpop | lmtp | admin
+  tls      = "starttls" # off | starttls | implicit. pop3 and kpop: starttls
+}
+
+listener "pop3s" {
+  address  = ":995"
+  protocol = "pop3"
+  tls      = "implicit"
+
+  # Each listener may add:
+  login_without_tls = "tickets"  # none | tickets | any: what may cross in the clear
+  login_timeout     = "60s"      # to log in, 5s to 10m
+  autologout        = "10m"      # of silence after that, at least 10m
+  #sdps                = true    # logins as user@host too
+  #mechanisms          = ["GSSAPI"]              # instead of those above
+  #allow_from          = ["192.0.2.0/24", "2001:db8::/32"]
+  #proxy_protocol_from = ["192.0.2.5"]           # must send a PROXY header
+}
+
+listener "kpop" {
+  address  = ":1109"
+  protocol = "kpop"
+  tls      = "starttls"
+}
+
+# (later) Delivery, and the administrator's tools.
+#listener "lmtp" {
+#  address  = "unix:/run/kpopd/lmtp.sock"
+#  protocol = "lmtp"
+#}
+#listener "admin" {
+#  address  = "unix:/run/kpopd/admin.sock"
+#  protocol = "admin"
+#}
+
+# ------------------------------------------------------------------------- TLS
+
+tls {
+  # More than one is chosen by SNI; the first is for clients that send none.
+  certificate {
+    cert_file = "/etc/kpopd/tls.crt"
+    key_file  = "/etc/kpopd/tls.key"
+  }
+  #client_ca_file = "/etc/kpopd/clients.pem" # ask clients for a certificate
+  min_version = "1.2" # or "1.3"
+}
+
+# -------------------------------------------------------------------- Kerberos
+
+kerberos {
+  keytab          = "/etc/krb5.keytab"
+  service         = "pop"              # tickets for pop/<any host in the keytab> only
+  realms          = ["CORP.EXAMPLE", "PARTNER.EXAMPLE"] # absent: those of the keytab
+  channel_binding = "allow"            # none | allow | require
+  security_layers = ["none", "integrity", "confidentiality"]
+  max_skew        = "5m"
+}
+
+# -------------------------------------------------------------- authenticators
+# Passwords go down this chain in the order of the blocks. "Not mine" goes on, a
+# wrong password stops, and an outage is never a bypass.
+
+authenticator "file" "services" {
+  path = "/etc/kpopd/users" # Dovecot passwd-file lines, user:{SCHEME}hash
+}
+
+# (later) A directory. No password is ever written here: bind_password_file
+# names a file that holds it.
+#authenticator "ldap" "corp" {
+#  urls               = ["ldaps://dc1.corp.example", "ldaps://dc2.corp.example"]
+#  ca_file            = "/etc/kpopd/ca.pem"
+#  bind_dn            = "cn=kpopd,ou=services,dc=corp,dc=example"
+#  bind_password_file = "/etc/kpopd/ldap.secret"
+#  base_dn            = "ou=people,dc=corp,dc=example"
+#  filter             = "(&(objectClass=person)(uid=${user}))" # values are escaped for you
+#  lookup_filter      = principal != "" ? "(krbPrincipalName=${principal})" : "(uid=${user})"
+#  attributes         = ["mailbox", "memberOf"] # reach expressions as attr.mailbox
+#}
+
+# (later) Tokens. Give issuer (discovery), jwks_url or introspection_url.
+#authenticator "oauth" "sso" {
+#  issuer             = "https://sso.corp.example"
+#  audience           = "pop"
+#  client_id          = "kpopd"
+#  client_secret_file = "/etc/kpopd/oauth.secret"
+#  user_claim         = "preferred_username" # absent: sub
+#  ca_file            = "/etc/kpopd/ca.pem"
+#}
+
+# (later) Client certificates; needs client_ca_file above.
+#authenticator "certificate" "clients" {
+#  user_from = ["upn", "email", "cn"] # tried in this order
+#}
+
+# -------------------------------------------------------------------- accounts
+# Whose maildrop is which. The first rule that matches decides. Expressions know
+#
+#   user       the name that was proven: the login name or, for a ticket of the
+#              keytab's own realm, its principal's only component, else the
+#              whole principal
+#   domain     what follows the '@' of a login name
+#   principal  and realm, of a ticket
+#   mechanism  how the proof was made: "USER", "GSSAPI", "KPOP" ...
+#   listener   the label of the listener, and address of the client
+#   groups     and attr.NAME, from the directory
+#
+# and lower upper trimsuffix split join replace regex contains basename sha256
+# env file. A rule that uses an attr that the entry lacks, or a regex that does
+# not match, does not match. No slash of a value becomes one of the name.
+#
+# Without any account block, whoever has a login name, or a ticket of the
+# keytab's own realm and one component, has the maildrop of that name.
+
+account {
+  when     = realm == "PARTNER.EXAMPLE"
+  maildrop = "partner/${lower(split("@", principal)[0])}"
+}
+
+# Who may act as somebody else: true (as anybody), a name or a list of names.
+account {
+  when          = user == "archiver" && mechanism == "GSSAPI"
+  maildrop      = "archiver"
+  allow_authzid = ["alice", "bob"]
+}
+
+account {
+  when     = !contains(["root", "postmaster"], user)
+  maildrop = lower(user)
+}
+
+# -------------------------------------------------------------------- maildrop
+# What precedes the first ${ is the root of the store; nothing leads out of it.
+
+maildrop "maildir" {
+  path = "/srv/mail/${maildrop}/Maildir"
+}
+
+# ------------------------------------------------------------------- the rest
+
+limits {
+  connections             = 20000
+  connections_per_address = 100
+}
+
+log {
+  level  = "info" # debug | info | warn | error
+  format = "json" # text | json; absent: text
+  file   = "/var/log/kpopd/kpopd.log" # absent: standard error
+}
+
+# (later) Guessing of passwords, by address (/64 for IPv6) and by user; the
+# record of logins and deletions.
+#throttle {
+#  enabled             = true
+#  failures_per_minute = 20
+#}
+#audit {
+#  file = "/var/log/kpopd/audit.log"
+#}

@@ -1,0 +1,120 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+// A Protocol is what a listener speaks.
+type Protocol string
+
+// The protocols. KPOP is POP3 after a Kerberos exchange; LMTP delivers; Admin
+// is HTTP for the administrator's tools.
+const (
+	POP3  Protocol = "pop3"
+	KPOP  Protocol = "kpop"
+	LMTP  Protocol = "lmtp"
+	Admin Protocol = "admin"
+)
+
+// A TLSMode is when a listener speaks TLS.
+type TLSMode string
+
+// The modes: never, after STLS (RFC 2595 §4), from the first octet
+// (RFC 8314 §3.2).
+const (
+	TLSOff      TLSMode = "off"
+	TLSStart    TLSMode = "starttls"
+	TLSImplicit TLSMode = "implicit"
+)
+
+// A ClearLogin is which proofs may cross a connection without TLS.
+type ClearLogin string
+
+// The proofs: none at all; those that reveal no password, such as a Kerberos
+// ticket; any, passwords too.
+const (
+	ClearNone    ClearLogin = "none"
+	ClearTickets ClearLogin = "tickets"
+	ClearAny     ClearLogin = "any"
+)
+
+// A Listener is one port.
+type Listener struct {
+	Place
+
+	Name string // the block's label, unique
+	// Address is ":110" (every address), "192.0.2.1:110", "[2001:db8::1]:110"
+	// or "unix:/path". Required.
+	Address Address
+	// Protocol is "pop3", "kpop", "lmtp" or "admin". Required. Admin listens on
+	// Unix sockets only.
+	Protocol Protocol
+	// TLS is "off", "starttls" or "implicit". Default: "starttls" for pop3 and
+	// kpop, else "off".
+	TLS TLSMode
+
+	// LoginWithoutTLS is "none", "tickets" or "any". Default: "tickets", so
+	// that no password crosses in the clear (RFC 8314 §4.1).
+	LoginWithoutTLS ClearLogin
+	// Mechanisms take the place of the file's. Default: nil, the file's.
+	Mechanisms []string
+	// AllowFrom are the networks that may connect. Default: nil, all.
+	AllowFrom []netip.Prefix
+	// ProxyProtocolFrom are the networks of proxies, whose connections must
+	// begin with a PROXY header. Default: nil, none.
+	ProxyProtocolFrom []netip.Prefix
+	// LoginTimeout is how long a client may take to log in, 5s to 10m.
+	// Default: 60s.
+	LoginTimeout time.Duration
+	// Autologout is how long a client may be silent after that, at least 10m
+	// (RFC 1939 §3). Default: 10m.
+	Autologout time.Duration
+	// SDPS admits logins as user@host, as Demon's Standard Dial-up POP3
+	// Service did. Default: false.
+	SDPS bool
+}
+
+func (f *File) readListener(d *decoder, b *hclsyntax.Block) {
+	l := Listener{Name: b.Labels[0], LoginWithoutTLS: ClearTickets, LoginTimeout: time.Minute, Autologout: 10 * time.Minute}
+	l.Place = d.block(b, schema{what: "listener", fields: []field{
+		must("address", value(address(&l.Address))),
+		must("protocol", value(oneOf(&l.Protocol, POP3, KPOP, LMTP, Admin))),
+		may("tls", value(oneOf(&l.TLS, TLSOff, TLSStart, TLSImplicit))),
+		may("login_without_tls", value(oneOf(&l.LoginWithoutTLS, ClearNone, ClearTickets, ClearAny))),
+		may("mechanisms", value(list(&l.Mechanisms, mechanism))),
+		may("allow_from", value(list(&l.AllowFrom, prefix))),
+		may("proxy_protocol_from", value(list(&l.ProxyProtocolFrom, prefix))),
+		may("login_timeout", value(duration(&l.LoginTimeout, 5*time.Second, 10*time.Minute, ""))),
+		// RFC 1939 §3: such a timer MUST be of at least 10 minutes' duration.
+		may("autologout", value(duration(&l.Autologout, 10*time.Minute, 24*time.Hour, " (RFC 1939 §3)"))),
+		may("sdps", value(boolean(&l.SDPS))),
+	}})
+	if l.TLS == "" {
+		l.TLS = TLSOff
+		if l.collects() {
+			l.TLS = TLSStart
+		}
+	}
+	f.Listeners = append(f.Listeners, l)
+}
+
+// collects reports whether clients collect mail there.
+func (l *Listener) collects() bool { return l.Protocol == POP3 || l.Protocol == KPOP }
+
+func defaultListeners(at Range, kerberos bool) []Listener {
+	one := func(name, addr string, p Protocol, mode TLSMode) Listener {
+		return Listener{Place: Place{Header: at}, Name: name, Address: Address{"tcp", addr}, Protocol: p, TLS: mode,
+			LoginWithoutTLS: ClearTickets, LoginTimeout: time.Minute, Autologout: 10 * time.Minute}
+	}
+	all := []Listener{
+		one("pop3", ":110", POP3, TLSStart),
+		one("pop3s", ":995", POP3, TLSImplicit),
+	}
+	if kerberos {
+		all = append(all, one("kpop", ":1109", KPOP, TLSStart))
+	}
+	return all
+}

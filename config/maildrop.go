@@ -1,0 +1,93 @@
+package config
+
+import (
+	"fmt"
+	gopath "path"
+	"path/filepath"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
+)
+
+// A Maildrop says where mail is kept.
+type Maildrop struct {
+	Place
+
+	Kind string // "maildir" or "mbox", the block's label
+	// Root is the directory that nothing leads out of: what path has before
+	// its first ${, without the slash at its end.
+	Root string
+
+	// path is what follows the root, with ${maildrop}. Required.
+	path  hclsyntax.Expression
+	funcs map[string]function.Function
+}
+
+func (f *File) readMaildrop(d *decoder, b *hclsyntax.Block) {
+	m := &f.Maildrop
+	m.Kind = b.Labels[0]
+	kinds := []string{"maildir", "mbox"}
+	if m.Kind != kinds[0] && m.Kind != kinds[1] {
+		d.errorf(b.LabelRanges[0], "Unsupported maildrop", "%q is not one of %s.%s",
+			m.Kind, oneOfThese(kinds), didYouMean(m.Kind, kinds))
+		return
+	}
+	var whole *Expression
+	m.Place = d.block(b, schema{what: "maildrop", fields: []field{
+		must("path", expression(&whole, pathVariables, isText)),
+	}})
+	if whole == nil {
+		return
+	}
+	if c := m.split(whole); c != nil {
+		d.errorf(m.At("path"), `Invalid value for "path"`, "%s", c.text)
+	}
+}
+
+// split divides the path into the root, which is literal, and the rest.
+func (m *Maildrop) split(e *Expression) *complaint {
+	if len(e.names) == 0 {
+		return complain("It must use ${maildrop}, or all would share one maildrop.")
+	}
+	t, ok := e.expr.(*hclsyntax.TemplateExpr)
+	if !ok || len(t.Parts) < 2 {
+		return complain(`It must begin with the directory of all maildrops, as in "/srv/mail/${maildrop}".`)
+	}
+	var root string
+	if lit, ok := t.Parts[0].(*hclsyntax.LiteralValueExpr); ok && lit.Val.Type() == cty.String {
+		root = lit.Val.AsString()
+	}
+	clean, slash := strings.CutSuffix(root, "/")
+	switch {
+	case !filepath.IsAbs(root):
+		return complain(`It must begin with an absolute directory that is written out, as in "/srv/mail/${maildrop}".`)
+	case !slash:
+		return complain("What precedes the first ${ is the root of the store, and must end with a slash.")
+	case clean == "" || filepath.Clean(clean) != clean:
+		return complain(`The root of the store must be below "/", and have no empty, "." or ".." component.`)
+	}
+	m.Root, m.funcs = clean, e.funcs
+	m.path = &hclsyntax.TemplateExpr{Parts: t.Parts[1:], SrcRange: t.SrcRange}
+	return nil
+}
+
+// RelPath returns the path, below Root, of the maildrop called name, which has
+// to be what [Account.MaildropName] would accept. The result is clean, and
+// local as [filepath.IsLocal] says; else the error is [ErrName].
+func (m *Maildrop) RelPath(name string) (string, error) {
+	if err := checkName(name); err != nil {
+		return "", err
+	}
+	vars := map[string]cty.Value{"maildrop": cty.StringVal(name)}
+	rel, err := evaluateText(m.path, &hcl.EvalContext{Variables: vars, Functions: m.funcs})
+	if err != nil {
+		return "", err
+	}
+	if !filepath.IsLocal(rel) || gopath.Clean(rel) != rel || rel == "." {
+		return "", fmt.Errorf("%w: its path is not below the root", ErrName)
+	}
+	return rel, checkName(rel)
+}

@@ -1,0 +1,198 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+// Bounds of what is read. The parser's time grows with the square of the
+// nesting and its stack with operators, so both have a bound as well.
+const (
+	maxSource    = 1 << 20
+	maxSources   = 1000
+	maxNesting   = 64
+	maxOperators = 10000
+)
+
+// A source is one configuration file as it was read.
+type source struct {
+	name   string
+	text   []byte
+	file   *hcl.File // nil where it did not get as far as the parser
+	masked func() *mask
+}
+
+func newSource(name string, text []byte) *source {
+	s := &source{name: name, text: text}
+	s.masked = sync.OnceValue(func() *mask { return maskSecrets(text) })
+	return s
+}
+
+// readSources reads a file, or the *.hcl files of a directory in name order.
+func readSources(path string) ([]*source, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	names := []string{path}
+	if info.IsDir() {
+		if names, err = listSources(path); err != nil {
+			return nil, err
+		}
+	}
+	var all []*source
+	for _, name := range names {
+		text, err := readBounded(name, maxSource)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, newSource(name, text))
+	}
+	return all, nil
+}
+
+func listSources(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir) // sorted by name
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		hidden := strings.HasPrefix(e.Name(), ".")
+		if !hidden && !e.IsDir() && filepath.Ext(e.Name()) == ".hcl" {
+			names = append(names, filepath.Join(dir, e.Name()))
+		}
+	}
+	switch {
+	case len(names) == 0:
+		return nil, fmt.Errorf("%s: the directory holds no *.hcl file", dir)
+	case len(names) > maxSources:
+		return nil, fmt.Errorf("%s: the directory holds more than %d *.hcl files", dir, maxSources)
+	}
+	return names, nil
+}
+
+// readBounded reads a regular file of at most limit bytes. It does not wait
+// for the writer of a named pipe.
+func readBounded(name string, limit int64) ([]byte, error) {
+	info, err := os.Stat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "read", Path: name, Err: errors.New("not a regular file")}
+	}
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		err = &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("larger than %d KiB", limit>>10)}
+	}
+	return text, err
+}
+
+// parse parses s, once its tokens show that the parser can bear it.
+func (s *source) parse() (*hclsyntax.Body, hcl.Diagnostics) {
+	start := hcl.Pos{Line: 1, Column: 1}
+	tokens, _ := hclsyntax.LexConfig(s.text, s.name, start)
+	if diag := checkBounds(tokens); diag != nil {
+		return nil, hcl.Diagnostics{diag}
+	}
+	file, diags := hclsyntax.ParseConfig(s.text, s.name, start)
+	if file == nil {
+		return nil, diags
+	}
+	s.file = file
+	return file.Body.(*hclsyntax.Body), diags
+}
+
+// checkBounds refuses what is nested too deep or has too many operators.
+func checkBounds(tokens hclsyntax.Tokens) *hcl.Diagnostic {
+	depth, operators := 0, 0
+	for _, t := range tokens {
+		depth += nesting(t.Type)
+		if isOperator(t.Type) {
+			operators++
+		}
+		if depth > maxNesting {
+			return &hcl.Diagnostic{Severity: hcl.DiagError, Subject: t.Range.Ptr(),
+				Summary: "Nested too deep",
+				Detail:  fmt.Sprintf("Brackets and templates may be nested %d deep.", maxNesting)}
+		}
+		if operators > maxOperators {
+			return &hcl.Diagnostic{Severity: hcl.DiagError, Subject: t.Range.Ptr(),
+				Summary: "Too many operators",
+				Detail:  fmt.Sprintf("One file may hold %d operators.", maxOperators)}
+		}
+	}
+	return nil
+}
+
+// nesting returns what a token adds to the depth of brackets and templates.
+func nesting(t hclsyntax.TokenType) int {
+	switch t {
+	case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen,
+		hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl, hclsyntax.TokenOHeredoc, hclsyntax.TokenOQuote:
+		return 1
+	case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen,
+		hclsyntax.TokenTemplateSeqEnd, hclsyntax.TokenCHeredoc, hclsyntax.TokenCQuote:
+		return -1
+	}
+	return 0
+}
+
+// isOperator reports whether the parser may recurse at t without a bracket.
+func isOperator(t hclsyntax.TokenType) bool {
+	switch t {
+	case hclsyntax.TokenStar, hclsyntax.TokenSlash, hclsyntax.TokenPlus, hclsyntax.TokenMinus, hclsyntax.TokenPercent,
+		hclsyntax.TokenEqualOp, hclsyntax.TokenNotEqual, hclsyntax.TokenLessThan, hclsyntax.TokenLessThanEq,
+		hclsyntax.TokenGreaterThan, hclsyntax.TokenGreaterThanEq, hclsyntax.TokenAnd, hclsyntax.TokenOr,
+		hclsyntax.TokenBang, hclsyntax.TokenQuestion, hclsyntax.TokenTemplateControl:
+		return true
+	}
+	return false
+}
+
+// show returns the source as it may be shown, and where r is in it. Of a range
+// of several lines it keeps the first.
+func (s *source) show(r Range) (*hcl.File, *Range) {
+	if r.Start.Byte > len(s.text) {
+		return &hcl.File{}, &r
+	}
+	if i := bytes.IndexByte(s.text[r.Start.Byte:], '\n'); i >= 0 && r.Start.Byte+i < r.End.Byte {
+		r.End.Byte = r.Start.Byte + i
+	}
+	m := s.masked()
+	shown := r
+	shown.Start.Byte, shown.End.Byte = m.move(r.Start.Byte), m.move(r.End.Byte)
+	return &hcl.File{Bytes: m.text, Nav: s.context(r.Start.Byte)}, &shown
+}
+
+// A header is the block that a place is in, as the text writer asks for it.
+type header string
+
+// ContextString implements an interface that hcl's writer looks for.
+func (h header) ContextString(int) string { return string(h) }
+
+func (s *source) context(offset int) header {
+	if s.file == nil {
+		return ""
+	}
+	if nav, ok := s.file.Nav.(interface{ ContextString(int) string }); ok {
+		return header(nav.ContextString(offset))
+	}
+	return ""
+}
