@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"kpopd/config"
+	"kpopd/server"
+)
+
+// A listener is one listener of the configuration, ready to be served.
+type listener struct {
+	network, address string
+	endpoint         *server.Endpoint
+	at               config.Range // of its address
+}
+
+// sockets are the open listeners. A reload keeps those whose address stays.
+type sockets struct {
+	ctx    context.Context // of the process
+	server *server.Server
+	failed chan error // a listener that ended unasked
+	open   map[string]*socket
+	wait   sync.WaitGroup
+}
+
+type socket struct {
+	net.Listener
+	endpoint atomic.Pointer[server.Endpoint]
+	closing  atomic.Bool
+}
+
+func newSockets(ctx context.Context, s *server.Server) *sockets {
+	return &sockets{ctx: ctx, server: s, failed: make(chan error, 1), open: map[string]*socket{}}
+}
+
+// apply opens what is new, gives every listener its endpoint and closes what
+// is gone. If one cannot be opened, all stays as it was.
+func (s *sockets) apply(f *config.File, listeners []listener) config.Diagnostics {
+	fresh, diags := s.listen(f, listeners)
+	if diags.HasErrors() {
+		for _, f := range fresh {
+			f.Close()
+		}
+		return diags
+	}
+	wanted := map[string]bool{}
+	for _, l := range listeners {
+		wanted[l.key()] = true
+		if f := fresh[l.key()]; f != nil {
+			s.open[l.key()] = f
+			f.endpoint.Store(l.endpoint)
+			s.wait.Go(func() { s.serve(f) })
+			continue
+		}
+		s.open[l.key()].endpoint.Store(l.endpoint)
+	}
+	for key, o := range s.open {
+		if !wanted[key] {
+			o.end()
+			delete(s.open, key)
+		}
+	}
+	return diags
+}
+
+func (l listener) key() string { return l.network + " " + l.address }
+
+// listen opens the listeners that are not open yet.
+func (s *sockets) listen(f *config.File, listeners []listener) (map[string]*socket, config.Diagnostics) {
+	fresh := map[string]*socket{}
+	var errs []error
+	for _, l := range listeners {
+		if s.open[l.key()] != nil || fresh[l.key()] != nil {
+			continue
+		}
+		var lc net.ListenConfig
+		// No client of ours speaks Multipath TCP, which confinement by port
+		// does not see.
+		lc.SetMultipathTCP(false)
+		nl, err := lc.Listen(s.ctx, l.network, l.address)
+		if err != nil {
+			errs = append(errs, f.Errorf(l.at, "Listener %s cannot be opened: %s", l.endpoint.Name, listenHint(err)))
+			continue
+		}
+		fresh[l.key()] = &socket{Listener: nl}
+	}
+	return fresh, config.DiagnosticsOf(errors.Join(errs...))
+}
+
+func listenHint(err error) string {
+	text := err.Error()
+	if errors.Is(err, os.ErrPermission) {
+		text += "; ports below 1024 need the capability CAP_NET_BIND_SERVICE"
+	}
+	return text
+}
+
+func (s *sockets) serve(o *socket) {
+	err := s.server.Serve(s.ctx, o.Listener, o.endpoint.Load)
+	if errors.Is(err, server.ErrServerClosed) || o.closing.Load() {
+		return
+	}
+	select {
+	case s.failed <- fmt.Errorf("listener %s: %w", o.endpoint.Load().Name, err):
+	default:
+	}
+}
+
+func (o *socket) end() {
+	o.closing.Store(true)
+	o.Close()
+}
+
+// close closes all and waits until nothing accepts any more.
+func (s *sockets) close() {
+	for _, o := range s.open {
+		o.end()
+	}
+	s.wait.Wait()
+}
+
+// addresses are where the open listeners really are, by name.
+func (s *sockets) addresses() map[string]string {
+	m := map[string]string{}
+	for _, o := range s.open {
+		m[o.endpoint.Load().Name] = o.Addr().String()
+	}
+	return m
+}

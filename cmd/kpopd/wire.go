@@ -1,0 +1,177 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"kpopd/auth"
+	"kpopd/auth/krb5"
+	"kpopd/config"
+	"kpopd/maildrop"
+	"kpopd/maildrop/lease"
+	"kpopd/server"
+	"kpopd/server/pop3"
+)
+
+// parts are what a configuration is built into. This file and its wire_*
+// neighbours are the only place that knows all of them.
+type parts struct {
+	listeners []listener
+	limits    server.Limits
+
+	// What has a state of its own outlives a reload, as long as its place in
+	// the configuration stays.
+	stateDir string
+	locker   *lease.Locker
+	replay   *krb5.FileReplay
+	keytab   *krb5.Keytab
+	keytabAt string
+}
+
+// A builder turns one configuration into parts and collects what is wrong.
+type builder struct {
+	file *config.File
+	old  *parts // nil: none
+	next *parts
+	log  *slog.Logger
+	errs []error
+	dry  bool // touch nothing: the state directory is another user's, perhaps
+
+	accept *krb5.Acceptor     // nil: no Kerberos
+	auth   auth.Authenticator // nil: no passwords
+	store  maildrop.Store
+}
+
+// build builds the parts of a configuration. It opens files, but no sockets,
+// and changes nothing of what runs: with errors there are no parts.
+func build(f *config.File, old *parts, log *slog.Logger) (*parts, config.Diagnostics) {
+	b := &builder{file: f, old: cmp.Or(old, &parts{}), log: log}
+	return b.build()
+}
+
+func (b *builder) build() (*parts, config.Diagnostics) {
+	f := b.file
+	b.next = &parts{
+		stateDir: f.StateDir,
+		limits:   server.Limits{Conns: f.Limits.Connections, PerAddress: f.Limits.ConnectionsPerAddress},
+	}
+	if !b.dry {
+		b.state()
+	}
+	b.kerberos()
+	b.chain()
+	b.maildrops()
+	b.endpoints()
+	if f.Audit != nil {
+		b.absent(f.Audit.Header, "An audit log")
+	}
+	diags := config.DiagnosticsOf(errors.Join(b.errs...))
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	return b.next, diags
+}
+
+// fail notes an error at a place of the configuration.
+func (b *builder) fail(at config.Range, format string, args ...any) {
+	b.errs = append(b.errs, b.file.Errorf(at, format, args...))
+}
+
+// absent refuses what the configuration can say and this release cannot do.
+func (b *builder) absent(at config.Range, what string) {
+	b.fail(at, "%s is not part of this release", what)
+}
+
+// state opens the directory of locks.
+func (b *builder) state() {
+	if b.old.locker != nil && b.old.stateDir == b.file.StateDir {
+		b.next.locker = b.old.locker
+		return
+	}
+	l, err := lease.Open(filepath.Join(b.file.StateDir, "locks"))
+	if err != nil {
+		b.fail(b.file.At("state_dir"), "The state directory cannot be used: %v", err)
+		return
+	}
+	b.next.locker = l
+}
+
+// endpoints builds what each listener offers.
+func (b *builder) endpoints() {
+	tls := b.tls()
+	for i := range b.file.Listeners {
+		l := &b.file.Listeners[i]
+		b.unsupported(l)
+		h := &pop3.Handler{
+			Hostname: b.file.Hostname,
+			Open:     b.opener(l),
+			Clear:    clearOf(l.LoginWithoutTLS),
+		}
+		busy := "-ERR [SYS/TEMP] Too many connections, try again later"
+		switch l.Protocol {
+		case config.KPOP:
+			h.Admit = admitKPOP(b.accept)
+			busy = "" // a KPOP client expects no text first
+		default:
+			b.proofs(l, h)
+		}
+		e := &server.Endpoint{Name: l.Name, Handler: h, LoginTimeout: l.LoginTimeout, IdleTimeout: l.Autologout,
+			AllowFrom: l.AllowFrom, Busy: busy}
+		if l.TLS != config.TLSOff {
+			e.TLS, e.Implicit = tls, l.TLS == config.TLSImplicit
+		}
+		b.next.listeners = append(b.next.listeners,
+			listener{network: l.Address.Network, address: l.Address.Addr, endpoint: e, at: l.At("address")})
+	}
+}
+
+func (b *builder) unsupported(l *config.Listener) {
+	switch {
+	case l.Protocol != config.POP3 && l.Protocol != config.KPOP:
+		b.absent(l.At("protocol"), "The protocol "+string(l.Protocol))
+	case len(l.ProxyProtocolFrom) > 0:
+		b.absent(l.At("proxy_protocol_from"), "The PROXY protocol")
+	case l.SDPS:
+		b.absent(l.At("sdps"), "SDPS")
+	}
+}
+
+func clearOf(c config.ClearLogin) pop3.Clear {
+	switch c {
+	case config.ClearNone:
+		return pop3.ClearNone
+	case config.ClearAny:
+		return pop3.ClearAny
+	}
+	return pop3.ClearTickets
+}
+
+// opener returns what turns an identity into its locked maildrop.
+func (b *builder) opener(l *config.Listener) func(context.Context, auth.Identity, auth.Peer) (*maildrop.Drop, error) {
+	accounts, locker, store := b.accounts(l.Name), b.next.locker, b.store
+	return func(ctx context.Context, id auth.Identity, p auth.Peer) (*maildrop.Drop, error) {
+		name, err := accounts.Maildrop(id, p)
+		if err != nil {
+			return nil, err
+		}
+		ctx, cancel := context.WithTimeout(ctx, openTimeout)
+		defer cancel()
+		return maildrop.Open(ctx, name, locker, store)
+	}
+}
+
+// openTimeout bounds the reading of a maildrop at login.
+const openTimeout = 2 * time.Minute
+
+// close lets go of what has a state of its own.
+func (p *parts) close() error {
+	var errs []error
+	if p.replay != nil {
+		errs = append(errs, p.replay.Close())
+	}
+	return errors.Join(errs...)
+}

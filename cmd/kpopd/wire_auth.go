@@ -1,0 +1,174 @@
+package main
+
+import (
+	"path/filepath"
+	"slices"
+
+	"kpopd/auth"
+	"kpopd/auth/krb5"
+	"kpopd/auth/userfile"
+	"kpopd/config"
+	"kpopd/server/pop3"
+)
+
+// kerberos builds the acceptor of tickets.
+func (b *builder) kerberos() {
+	k := b.file.Kerberos
+	if k == nil {
+		return
+	}
+	b.accept = &krb5.Acceptor{Service: k.Service, Realms: k.Realms, MaxSkew: k.MaxSkew}
+	if keys := b.keytab(k); keys != nil {
+		b.accept.Keys = keys
+		b.foreignKeys(k, keys)
+	}
+	if b.old.replay != nil && b.old.stateDir == b.file.StateDir {
+		b.next.replay = b.old.replay
+	} else if b.next.locker != nil { // else it is a dry run, or complained of
+		r, err := krb5.OpenReplay(filepath.Join(b.file.StateDir, "replay"), krb5.ReplayOptions{Skew: k.MaxSkew})
+		if err != nil {
+			b.fail(b.file.At("state_dir"), "The replay cache cannot be opened: %v", err)
+			return
+		}
+		b.next.replay = r
+	}
+	b.accept.Replay = b.next.replay
+}
+
+// keytab loads the keytab, or reads it again: one that stays keeps the keys
+// that went from it for the tickets that are still about.
+func (b *builder) keytab(k *config.Kerberos) *krb5.Keytab {
+	if b.old.keytab != nil && b.old.keytabAt == k.Keytab && b.old.keytab.Service == k.Service {
+		if err := b.old.keytab.Reload(); err != nil {
+			b.fail(k.At("keytab"), "The keytab cannot be used: %v", err)
+			return nil
+		}
+		b.next.keytab, b.next.keytabAt = b.old.keytab, k.Keytab
+		return b.next.keytab
+	}
+	keys, err := krb5.LoadKeytab(k.Keytab, krb5.KeytabOptions{Service: k.Service, Log: b.log})
+	if err != nil {
+		b.fail(k.At("keytab"), "The keytab cannot be used: %v", err)
+		return nil
+	}
+	b.next.keytab, b.next.keytabAt = keys, k.Keytab
+	return keys
+}
+
+// foreignKeys warns of a hostname that no key is for: clients ask for a
+// ticket of the name that they connect to.
+func (b *builder) foreignKeys(k *config.Kerberos, keys *krb5.Keytab) {
+	want := []string{k.Service, b.file.Hostname}
+	for _, key := range keys.Keys().All() {
+		if slices.Equal(key.Principal.Components, want) {
+			return
+		}
+	}
+	b.warn(k.At("keytab"), "The keytab has no key for %s/%s", k.Service, b.file.Hostname)
+}
+
+// chain builds the chain of those who check passwords.
+func (b *builder) chain() {
+	var chain auth.Chain
+	for i := range b.file.Authenticators {
+		a := &b.file.Authenticators[i]
+		if a.Kind != "file" {
+			b.absent(a.Header, "An authenticator of the kind "+string(a.Kind))
+			continue
+		}
+		users, err := userfile.Open(a.UserFile.Path, b.log)
+		if err != nil {
+			b.fail(a.At("path"), "The users cannot be read: %v", err)
+			continue
+		}
+		users.Source = "file " + a.Name
+		chain = append(chain, users)
+	}
+	if len(chain) > 0 {
+		b.auth = b.throttled(chain)
+	}
+}
+
+// throttled bounds the guessing of passwords.
+func (b *builder) throttled(chain auth.Chain) auth.Authenticator {
+	t := b.file.Throttle
+	if !t.Enabled {
+		return chain
+	}
+	return &auth.Throttle{Auth: chain, FailuresPerMinute: t.FailuresPerMinute}
+}
+
+// safe are the mechanisms offered where none are named, in the order of
+// preference. GSSAPI comes first, for fetchmail's short sight (see pop3's
+// CAPA).
+var safe = []string{"GSSAPI", "PLAIN"}
+
+// proofs sets what a POP3 listener takes as proof. USER and PASS go with
+// PLAIN, which shows the same secret; APOP is taken only where it is named.
+func (b *builder) proofs(l *config.Listener, h *pop3.Handler) {
+	names, named := l.Mechanisms, l.At("mechanisms")
+	if names == nil {
+		names, named = b.file.Mechanisms, b.file.At("mechanisms")
+	}
+	all := names == nil
+	if all {
+		names = safe
+	}
+	h.NoUser = true
+	for _, name := range names {
+		mech := b.mechanism(name)
+		switch {
+		case name == "APOP" && b.auth != nil:
+			h.Auth, h.Timestamp = b.auth, pop3.NewTimestamp(b.file.Hostname)
+		case mech != nil:
+			h.Mechanisms = append(h.Mechanisms, mech)
+		case all:
+		case slices.Contains([]string{"GSSAPI", "PLAIN", "APOP"}, name):
+			b.fail(named, "The mechanism %s needs %s", name, need(name))
+		default:
+			b.absent(named, "The mechanism "+name)
+		}
+		if name == "PLAIN" && b.auth != nil {
+			h.Auth, h.NoUser = b.auth, false
+		}
+	}
+	if h.Auth == nil && len(h.Mechanisms) == 0 {
+		b.fail(l.Header, "Nobody can log in at listener %s: there is no kerberos block and no authenticator", l.Name)
+	}
+}
+
+func need(mechanism string) string {
+	if mechanism == "GSSAPI" {
+		return "a kerberos block"
+	}
+	return "an authenticator that has passwords"
+}
+
+// mechanism returns the SASL mechanism called name, nil if there is none or
+// what it needs is not configured.
+func (b *builder) mechanism(name string) auth.Mechanism {
+	switch {
+	case name == "GSSAPI" && b.accept != nil:
+		return b.gssapi()
+	case name == "PLAIN" && b.auth != nil:
+		return &auth.Plain{Auth: b.auth}
+	}
+	return nil
+}
+
+func (b *builder) gssapi() auth.Mechanism {
+	k := b.file.Kerberos
+	var layers []string
+	for _, l := range k.SecurityLayers {
+		layers = append(layers, string(l))
+	}
+	set, err := krb5.ParseLayers(layers)
+	if err != nil {
+		b.fail(k.At("security_layers"), "%v", err)
+	}
+	binding, err := krb5.ParseBindingMode(string(k.ChannelBinding))
+	if err != nil {
+		b.fail(k.At("channel_binding"), "%v", err)
+	}
+	return &krb5.GSSAPI{Acceptor: b.accept, Binding: binding, Layers: set}
+}
