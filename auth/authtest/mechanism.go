@@ -182,11 +182,11 @@ func (m Mechanism) mutated(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	refused := 0
+	steps, refused := m.steps(t), 0
 	for range m.Rounds {
 		ctx, cancel := context.WithTimeout(context.Background(), within)
 		x := m.Start(ctx, m.Peer)
-		target := random.IntN(3)
+		target := random.IntN(steps)
 		err := speech{client: m.Client(t), initial: random.IntN(2) == 0, change: func(step int, b []byte) []byte {
 			if step != target {
 				return b
@@ -204,6 +204,16 @@ func (m Mechanism) mutated(t *testing.T) {
 		t.Errorf("only %d of %d refused: the mutations do not reach the mechanism", refused, m.Rounds)
 	}
 	m.succeed(t, true)
+}
+
+// steps returns how many messages a good client sends.
+func (m Mechanism) steps(t testing.TB) int {
+	n := 0
+	count := func(_ int, b []byte) []byte { n++; return b }
+	if err := (speech{client: m.Client(t), initial: true, change: count}).converse(m.start(t)); err != nil {
+		t.Fatalf("a good conversation: %v", err)
+	}
+	return n
 }
 
 // mutate returns b changed at random.

@@ -1,0 +1,36 @@
+package auth_test
+
+import (
+	"testing"
+
+	"kpopd/auth"
+)
+
+func TestPrepare(t *testing.T) {
+	for _, test := range []struct {
+		in, want string
+		ok       bool
+	}{
+		// RFC 4013 §3
+		{"I\u00adX", "IX", true},
+		{"user", "user", true},
+		{"USER", "USER", true},
+		{"\u00aa", "a", true},
+		{"\u2168", "IX", true},
+		{"\u0007", "\u0007", false},
+		{"\u0627\u0031", "\u0627\u0031", false},
+		// ours
+		{"", "", false},
+		{"\u00ad", "\u00ad", false}, // nothing is left
+		{"a\u00a0b", "a b", true},
+		{"e\u0301", "\u00e9", true},
+		{"stra\xdfe", "stra\xdfe", false},
+		{"\U0001f511", "\U0001f511", false}, // newer than Unicode 3.2
+		{"tab\there", "tab\there", false},
+		{" spaces ", " spaces ", true},
+	} {
+		if got, ok := auth.Prepare(test.in); got != test.want || ok != test.ok {
+			t.Errorf("Prepare(%q) = %q, %v, want %q, %v", test.in, got, ok, test.want, test.ok)
+		}
+	}
+}
