@@ -66,7 +66,10 @@ func (e Event) LogAttrs() []slog.Attr {
 
 func (c *Conn) logEvent(ctx context.Context, e Event) {
 	level := slog.LevelInfo
-	if e.Kind == EventRefused || e.Err != nil {
+	switch {
+	case e.Kind == EventTLS:
+		level = slog.LevelDebug // the login says it again
+	case e.Kind == EventRefused || e.Err != nil:
 		level = slog.LevelWarn
 	}
 	c.log.LogAttrs(ctx, level, string(e.Kind), e.LogAttrs()...)

@@ -2,6 +2,7 @@ package pop3
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"strings"
 
@@ -112,8 +113,16 @@ func (s *session) enter(ctx context.Context, id auth.Identity) error {
 	n, octets := drop.Stat()
 	s.c.Record(ctx, server.Event{Kind: server.EventLogin, User: id.User, Maildrop: drop.Name(),
 		Mechanism: id.Mechanism, Source: id.Source, Attrs: append(principal(id),
-			slog.Bool("tls", s.c.TLS() != nil), slog.Int("messages", n))})
+			slog.String("tls", s.tlsVersion()), slog.Int("messages", n))})
 	return s.ok("%d messages (%d octets)", n, octets)
+}
+
+// tlsVersion is for the log: who still uses what.
+func (s *session) tlsVersion() string {
+	if state := s.c.TLS(); state != nil {
+		return tls.VersionName(state.Version)
+	}
+	return "none"
 }
 
 func principal(id auth.Identity) []slog.Attr {
