@@ -16,9 +16,10 @@ import (
 // A box is a frozen view of one Maildir. It keeps both folders open.
 type box struct {
 	dirs
-	lease   maildrop.Lease
-	entries []entry
-	msgs    []maildrop.Message // of the same indexes
+	listing
+	msgs  []maildrop.Message // of the same indexes as entries
+	lease maildrop.Lease
+	store *Store
 }
 
 // Messages returns the listing.
@@ -27,19 +28,20 @@ func (b *box) Messages() []maildrop.Message { return b.msgs }
 // Close closes the folders.
 func (b *box) Close() error { return b.dirs.close() }
 
-// list makes the listing. A message that vanishes meanwhile, or turns out to
+// load makes the listing. A message that vanishes meanwhile, or turns out to
 // be no regular file, is left out of it; one that cannot be read is an error,
 // lest its unique-id come and go.
-func (b *box) list(ctx context.Context, sizes Sizer) error {
-	found, err := b.dirs.entries()
-	if err != nil {
+func (b *box) load(ctx context.Context) error {
+	var err error
+	if b.listing, err = b.dirs.list(); err != nil {
 		return err
 	}
+	found := b.entries
 	b.entries = found[:0]
 	b.msgs = make([]maildrop.Message, 0, len(found))
 	for _, e := range found {
-		m := maildrop.Message{UID: uidOf(e.base)}
-		if err := b.size(ctx, &e, &m, sizes); errors.Is(err, maildrop.ErrVanished) {
+		m := maildrop.Message{UID: uidOf(e.Base())}
+		if err := b.size(ctx, &e, &m); errors.Is(err, maildrop.ErrVanished) {
 			continue
 		} else if err != nil {
 			return err
@@ -50,9 +52,10 @@ func (b *box) list(ctx context.Context, sizes Sizer) error {
 }
 
 // size sets the size of m, from its name, from memory or from its text.
-func (b *box) size(ctx context.Context, e *entry, m *maildrop.Message, sizes Sizer) (err error) {
+func (b *box) size(ctx context.Context, e *entry, m *maildrop.Message) (err error) {
+	sizes := b.store.Sizes
 	var ok bool
-	if m.Size, ok = sizeOf(e.base); ok {
+	if m.Size, ok = sizeOf(e.Base()); ok {
 		return nil
 	}
 	if sizes != nil {
@@ -116,17 +119,30 @@ func (b *box) locate(e *entry) (*durable.File, error) {
 		if !gone(err) {
 			return file, vanished(err)
 		}
-		found, err := b.dirs.find(map[string]bool{e.base: true})
+		base := e.Base()
+		found, err := b.find(map[string]bool{base: true})
 		if err != nil {
 			return nil, err
 		}
-		at := found[e.base]
+		at := found[base]
 		if len(at) == 0 {
 			break
 		}
-		e.place = at[len(at)-1]
+		e.in, e.name = at[len(at)-1].in, at[len(at)-1].name
 	}
-	return nil, fmt.Errorf("%w: %s", maildrop.ErrVanished, e.base)
+	return nil, fmt.Errorf("%w: %s", maildrop.ErrVanished, e.Base())
+}
+
+// find returns all places of the messages with these base names, in folders
+// too that are new since the maildrop was opened.
+func (b *box) find(bases map[string]bool) (map[string][]place, error) {
+	if b.dirs[inNew] == nil || b.dirs[inCur] == nil {
+		err := b.store.walk(b.lease.Name(), (*durable.Dir).Open, b.dirs.open)
+		if err != nil && !errors.Is(err, errNoMaildir) {
+			return nil, err
+		}
+	}
+	return b.dirs.find(bases)
 }
 
 // gone: the name does not exist any more, as local and network file systems

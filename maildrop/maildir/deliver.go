@@ -93,9 +93,9 @@ func (d *delivery) run(ctx context.Context, msg io.Reader) error {
 	return d.new.Sync()
 }
 
-// attempts is how many names are tried where another file has the name. Names
+// nameAttempts is how many names are tried where another file has the name. Names
 // do not repeat; only clocks and people make them.
-const attempts = 10
+const nameAttempts = 10
 
 // create makes a file of a new name in tmp.
 func (d *delivery) create() (*durable.File, string, error) {
@@ -105,7 +105,7 @@ func (d *delivery) create() (*durable.File, string, error) {
 			return nil, "", err
 		}
 		file, err := d.tmp.OpenFile(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
-		if err == nil || try == attempts || !errors.Is(err, fs.ErrExist) {
+		if err == nil || try == nameAttempts || !errors.Is(err, fs.ErrExist) {
 			return file, name, err
 		}
 	}
@@ -118,7 +118,7 @@ func (d *delivery) publish(tmpName string, m *maildrop.Meter) error {
 	for try := 1; ; try++ {
 		sized := fmt.Sprintf("%s,S=%d,W=%d", name, m.Octets(), m.Size())
 		err := d.tmp.Move(tmpName, d.new, sized)
-		if err == nil || try == attempts || !errors.Is(err, fs.ErrExist) {
+		if err == nil || try == nameAttempts || !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 		if name, err = d.store.unique(); err != nil {

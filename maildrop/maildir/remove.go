@@ -34,9 +34,9 @@ func (r *remover) run(ctx context.Context, indexes []int) error {
 			return err
 		}
 		e := &r.entries[i]
-		r.unlink(e.base, e.place)
-		for _, p := range e.more {
-			r.unlink(e.base, p)
+		r.unlink(e.Base(), place{e.in, e.name})
+		for _, p := range r.more[e.Base()] {
+			r.unlink(e.Base(), p)
 		}
 	}
 	if err := r.chase(ctx); err != nil {
@@ -64,6 +64,7 @@ func (r *remover) unlink(base string, p place) {
 	switch {
 	case gone(err):
 		r.missing[base] = true
+		r.touched = [folders]bool{true, true}
 	case err != nil:
 		r.fail(err)
 	}
@@ -80,7 +81,7 @@ func (r *remover) chase(ctx context.Context) error {
 		if err := r.live(ctx); err != nil {
 			return err
 		}
-		found, err := r.dirs.find(r.missing)
+		found, err := r.find(r.missing)
 		if err != nil {
 			return err
 		}

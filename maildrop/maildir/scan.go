@@ -32,8 +32,12 @@ var folderNames = [folders]string{"new", "cur"}
 // dirs are the open folders of one Maildir; nil: it is missing.
 type dirs [folders]*durable.Dir
 
+// open opens the folders that are there and not open yet.
 func (d *dirs) open(maildir *durable.Dir) error {
 	for in, name := range folderNames {
+		if d[in] != nil {
+			continue
+		}
 		dir, err := maildir.Open(name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -105,16 +109,25 @@ func (d *dirs) regular(in folder, name string) bool {
 
 // An entry is a message that a scan found.
 type entry struct {
-	place
-	base      string  // a prefix of the name
-	time      uint64  // see timeOf
-	more      []place // files of the same base name, which seldom happens
-	wireReady bool
+	name      string
+	time      uint64 // see timeOf
+	base      uint8  // length of the base name, which name begins with
+	in        folder
+	wireReady bool // known to be so
 }
 
-// entries returns the messages in the order of their numbers: by delivery time,
-// then by base name.
-func (d *dirs) entries() ([]entry, error) {
+// Base returns the base name.
+func (e *entry) Base() string { return e.name[:e.base] }
+
+// listing are the messages of a Maildir in the order of their numbers: by
+// delivery time, then by base name. more has the other files of those that
+// have several, which seldom happens.
+type listing struct {
+	entries []entry
+	more    map[string][]place // by base name
+}
+
+func (d *dirs) list() (listing, error) {
 	type span struct {
 		in       folder
 		from, to int
@@ -127,34 +140,39 @@ func (d *dirs) entries() ([]entry, error) {
 		spans = append(spans, span{in, from, len(names)})
 	})
 	if err != nil {
-		return nil, err
+		return listing{}, err
 	}
 	text := string(names)
 	list := make([]entry, len(spans))
 	for i, s := range spans {
 		name := text[s.from:s.to]
 		base := baseOf(name)
-		list[i] = entry{place: place{s.in, name}, base: base, time: timeOf(base)}
+		list[i] = entry{name: name, time: timeOf(base), base: uint8(len(base)), in: s.in}
 	}
 	slices.SortStableFunc(list, func(a, b entry) int {
-		return cmp.Or(cmp.Compare(a.time, b.time), strings.Compare(a.base, b.base))
+		return cmp.Or(cmp.Compare(a.time, b.time), strings.Compare(a.Base(), b.Base()))
 	})
 	return merge(list), nil
 }
 
 // merge makes one entry of those with one base name. The one that was found
 // last is the likeliest to be there still.
-func merge(list []entry) []entry {
-	out := list[:0]
+func merge(list []entry) listing {
+	l := listing{entries: list[:0]}
 	for _, e := range list {
-		if last := len(out) - 1; last >= 0 && out[last].base == e.base {
-			e.more = append(out[last].more, out[last].place)
-			out[last] = e
+		last := len(l.entries) - 1
+		if last < 0 || l.entries[last].Base() != e.Base() {
+			l.entries = append(l.entries, e)
 			continue
 		}
-		out = append(out, e)
+		if l.more == nil {
+			l.more = make(map[string][]place)
+		}
+		before := &l.entries[last]
+		l.more[e.Base()] = append(l.more[e.Base()], place{before.in, before.name})
+		*before = e
 	}
-	return out
+	return l
 }
 
 // find returns all places of the messages with these base names.

@@ -65,13 +65,13 @@ func (s *Store) Open(ctx context.Context, l maildrop.Lease) (maildrop.Box, error
 	if err := maildrop.Live(l); err != nil {
 		return nil, fmt.Errorf("open %q: %w", l.Name(), err)
 	}
-	b := &box{lease: l}
-	err := s.walk(l.Name(), (*durable.Dir).Open, b.open)
+	b := &box{store: s, lease: l}
+	err := s.walk(l.Name(), (*durable.Dir).Open, b.dirs.open)
 	if errors.Is(err, errNoMaildir) {
 		return b, nil
 	}
 	if err == nil {
-		err = b.list(ctx, s.Sizes)
+		err = b.load(ctx)
 	}
 	if err != nil {
 		b.Close()
