@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -69,7 +70,13 @@ func (s *sockets) apply(f *config.File, listeners []listener) config.Diagnostics
 	return diags
 }
 
-func (l listener) key() string { return l.network + " " + l.address }
+// key tells listeners apart. Any number of them may ask for any free port.
+func (l listener) key() string {
+	if strings.HasSuffix(l.address, ":0") {
+		return l.network + " " + l.address + " " + l.endpoint.Name
+	}
+	return l.network + " " + l.address
+}
 
 // listen opens the listeners that are not open yet.
 func (s *sockets) listen(f *config.File, listeners []listener) (map[string]*socket, config.Diagnostics) {

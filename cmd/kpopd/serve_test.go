@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A client is a POP3 client with a deadline on everything.
+type client struct {
+	t testing.TB
+	net.Conn
+	r *bufio.Reader
+}
+
+func dial(t testing.TB, addr string) *client {
+	t.Helper()
+	c, err := net.DialTimeout("tcp", addr, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(60 * time.Second))
+	return &client{t, c, bufio.NewReader(c)}
+}
+
+// line reads one line.
+func (c *client) line() string {
+	c.t.Helper()
+	s, err := c.r.ReadString('\n')
+	if err != nil {
+		c.t.Fatalf("reading a line: %v (got %q)", err, s)
+	}
+	return strings.TrimRight(s, "\r\n")
+}
+
+// ok sends a command and expects +OK.
+func (c *client) ok(format string, a ...any) string {
+	c.t.Helper()
+	cmd := fmt.Sprintf(format, a...)
+	s := c.say("%s", cmd)
+	if !strings.HasPrefix(s, "+OK") {
+		c.t.Fatalf("%s: %s", cmd, s)
+	}
+	return s
+}
+
+func (c *client) say(format string, a ...any) string {
+	c.t.Helper()
+	if _, err := fmt.Fprintf(c, format+"\r\n", a...); err != nil {
+		c.t.Fatal(err)
+	}
+	return c.line()
+}
+
+// login greets and logs in with USER and PASS.
+func (c *client) login(user, password string) {
+	c.t.Helper()
+	c.line()
+	c.ok("USER %s", user)
+	c.ok("PASS %s", password)
+}
+
+func TestReloadKeepsSessions(t *testing.T) {
+	s := newSite(t)
+	s.deliver(t, "bob", 2)
+	d := s.start(t)
+	c := dial(t, d.addrs["clear"])
+	c.login("bob", bobPassword)
+	c.ok("DELE 1")
+
+	// A wrong configuration changes nothing.
+	s.write(t, "kpopd.hcl", "hostname = 5 {\n")
+	d.signal(t, syscall.SIGHUP)
+	d.log.await(t, "the new configuration is wrong, the old one stays", nil)
+	other := dial(t, d.addrs["clear"])
+	other.line()
+	other.ok("CAPA")
+
+	// A right one adds a listener, and its users; the session goes on.
+	s.Extra = "listener \"more\" {\n address = \"127.0.0.1:0\"\n protocol = \"pop3\"\n login_without_tls = \"any\"\n}\n"
+	s.config(t)
+	s.write(t, "users", "carol:{PLAIN}secret\n")
+	d.signal(t, syscall.SIGHUP)
+	rec := d.log.await(t, "configuration reloaded", nil)
+	more := dial(t, rec["listeners"].(map[string]any)["more"].(string))
+	more.login("carol", "secret")
+	more.ok("STAT")
+	more.ok("QUIT")
+	c.ok("QUIT")
+	if n := len(s.messages(t, "bob")); n != 1 {
+		t.Errorf("after DELE and QUIT across a reload: %d messages, want 1", n)
+	}
+	d.stop(t)
+}
+
+func TestDrain(t *testing.T) {
+	s := newSite(t)
+	s.deliver(t, "bob", 2)
+	d := s.start(t)
+	c := dial(t, d.addrs["clear"])
+	c.login("bob", bobPassword)
+	c.ok("DELE 1")
+	waiting := dial(t, d.addrs["clear"])
+	waiting.line()
+	d.signal(t, syscall.SIGTERM)
+	d.log.await(t, "stopping", nil)
+	if s, err := waiting.r.ReadString('\n'); err == nil {
+		t.Errorf("a session without a login got %q at the end of the server", s)
+	}
+	c.ok("QUIT")
+	<-d.ended
+	if d.err != nil {
+		t.Errorf("kpopd: %v\n%s", d.err, d.log)
+	}
+	if n := len(s.messages(t, "bob")); n != 1 {
+		t.Errorf("after QUIT during the drain: %d messages, want 1", n)
+	}
+}
+
+func TestDrainIsCutBySecondSignal(t *testing.T) {
+	s := newSite(t)
+	s.deliver(t, "bob", 1)
+	d := s.start(t)
+	c := dial(t, d.addrs["clear"])
+	c.login("bob", bobPassword)
+	c.ok("DELE 1")
+	d.signal(t, syscall.SIGTERM)
+	d.log.await(t, "stopping", nil)
+	d.signal(t, syscall.SIGTERM)
+	<-d.ended
+	if n := len(s.messages(t, "bob")); n != 1 {
+		t.Errorf("a session that was cut removed its messages: %d left, want 1", n)
+	}
+}
+
+func TestLogFileIsReopened(t *testing.T) {
+	s := newSite(t)
+	config := s.config(t)
+	d := startDaemon(t, config)
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := s.Dir + "/kpopd.log"
+	s.write(t, "kpopd.hcl", strings.Replace(string(text), "log {", "log {\n  file = \""+name+"\"", 1))
+	d.signal(t, syscall.SIGHUP)
+	awaitFile(t, name, "configuration reloaded")
+	if err := os.Rename(name, name+".1"); err != nil {
+		t.Fatal(err)
+	}
+	d.signal(t, syscall.SIGHUP)
+	awaitFile(t, name, "configuration reloaded")
+	d.stop(t)
+}
+
+// awaitFile waits until the file holds text. A file has no event that says
+// so on every file system, so it looks again and again, within a deadline.
+func awaitFile(t *testing.T, name, text string) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for tick := time.NewTicker(10 * time.Millisecond); ; <-tick.C {
+		if b, err := os.ReadFile(name); err == nil && strings.Contains(string(b), text) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s does not say %q", name, text)
+		}
+	}
+}
+
+func TestPOP3S(t *testing.T) {
+	s := newSite(t)
+	s.deliver(t, "alice", 1)
+	d := s.start(t)
+	conn, err := tls.Dial("tcp", d.addrs["pop3s"], &tls.Config{RootCAs: s.world.CA.Pool(), ServerName: "localhost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(60 * time.Second))
+	c := &client{t, conn, bufio.NewReader(conn)}
+	c.login("alice", alicePassword)
+	if got := c.ok("STAT"); !strings.HasPrefix(got, "+OK 1 ") {
+		t.Errorf("STAT: %s", got)
+	}
+	c.ok("QUIT")
+	d.stop(t)
+}
