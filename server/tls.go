@@ -11,8 +11,9 @@ import (
 )
 
 // ErrPipelined means that a client sent more behind the command that starts
-// TLS. Those octets belong to nobody, so the connection ends (RFC 2595 §4).
-var ErrPipelined = errors.New("server: input pending behind the start of TLS")
+// TLS or a security layer. Those octets belong to nobody, so the connection
+// ends (RFC 2595 §4).
+var ErrPipelined = errors.New("server: input pending behind the start of protection")
 
 type leafKey struct{}
 

@@ -28,10 +28,13 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	if e.Err != nil {
-		return e.Text + ": " + e.Err.Error()
+	switch {
+	case e.Err == nil:
+		return e.Text
+	case e.Text == "":
+		return e.Err.Error()
 	}
-	return e.Text
+	return e.Text + ": " + e.Err.Error()
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -67,6 +70,8 @@ func asReply(err error) *Error {
 		return &Error{CodeSysTemp, "Message is gone or has changed", err}
 	case errors.Is(err, maildrop.ErrLocked):
 		return &Error{CodeInUse, textInUse, err}
+	case errors.Is(err, maildrop.ErrName), errors.Is(err, maildrop.ErrNotExist):
+		return &Error{CodeSysPerm, "This account has no maildrop here", err}
 	case errors.Is(err, auth.ErrUnavailable):
 		return &Error{CodeSysTemp, textSysTemp, err}
 	case errors.Is(err, auth.ErrCredentials), errors.Is(err, auth.ErrDenied), errors.Is(err, auth.ErrUnknown):

@@ -107,6 +107,9 @@ func decode(text string) ([]byte, error) {
 	if text == "" || text == "=" {
 		return []byte{}, nil
 	}
+	if i := strings.IndexByte(text, '\r'); i >= 0 { // which the decoder passes over
+		return nil, base64.CorruptInputError(i)
+	}
 	return base64.StdEncoding.Strict().DecodeString(text)
 }
 

@@ -172,11 +172,15 @@ func (s *session) update(ctx context.Context) error {
 	err := s.drop.Update(ctx)
 	// The lock is free before the client hears of it: it may come right back.
 	s.release()
-	if before != left || err != nil {
-		s.stats.deleted = before - left
-		s.c.Record(ctx, server.Event{Kind: server.EventUpdate, User: s.id.User, Maildrop: s.drop.Name(),
-			Err: err, Attrs: []slog.Attr{slog.Int("deleted", before-left)}})
+	if before == left && err == nil {
+		return nil
 	}
+	outcome := "marked" // how many of them are gone is not known
+	if err == nil {
+		outcome, s.stats.deleted = "deleted", before-left
+	}
+	s.c.Record(ctx, server.Event{Kind: server.EventUpdate, User: s.id.User, Maildrop: s.drop.Name(),
+		Err: err, Attrs: []slog.Attr{slog.Int(outcome, before-left)}})
 	return err
 }
 
