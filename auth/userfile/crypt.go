@@ -150,4 +150,3 @@ func isSHACrypt(kind, salt, key string) bool {
 	}
 	return len(salt) >= 1 && len(salt) <= 16 && len(key) == length && strings.Trim(key, cryptAlphabet) == ""
 }
-

@@ -37,6 +37,8 @@ func Hash(scheme, password string) (string, error) {
 	password, _ = auth.Prepare(password)
 	name := strings.ToUpper(scheme)
 	switch name {
+	case "BCRYPT":
+		name = "BLF-CRYPT" // Dovecot's name for it
 	case "PLAIN", "CLEARTEXT":
 		return hashPlain(password), nil
 	case "SCRAM-SHA-256":
@@ -54,13 +56,13 @@ func Hash(scheme, password string) (string, error) {
 }
 
 // newHasher returns the hasher of a scheme. SHA-crypt's rounds are ten times
-// its default and take some 50 ms; bcrypt's cost is OWASP's.
+// its default and take some 50 ms; bcrypt's cost is the least that OWASP asks for.
 func newHasher(scheme string) (algorithm.Hash, error) {
 	switch scheme {
 	case "ARGON2ID":
 		return argon2.New(argon2.WithProfileRFC9106LowMemory())
-	case "BLF-CRYPT", "BCRYPT":
-		return bcrypt.New(bcrypt.WithCost(12))
+	case "BLF-CRYPT":
+		return bcrypt.New(bcrypt.WithCost(10))
 	case "SHA512-CRYPT":
 		return shacrypt.New(shacrypt.WithSHA512(), shacrypt.WithRounds(50_000))
 	case "SHA256-CRYPT":

@@ -99,6 +99,11 @@ func parseLine(line []byte) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	for i := 2; i < min(len(fields), 4); i++ {
+		if strings.ContainsFunc(fields[i], notAccount) {
+			return nil, errors.New("uid or gid is none: a secret with a colon must be encoded, as in {PLAIN.b64}")
+		}
+	}
 	e := &entry{user: fields[0], secret: secret}
 	if len(fields) == 8 {
 		e.nets, err = parseExtra(fields[7])
@@ -118,6 +123,11 @@ func checkUser(user string) error {
 		return errors.New("a control character in the user")
 	}
 	return nil
+}
+
+// notAccount reports whether r stands in no name or number of a local account.
+func notAccount(r rune) bool {
+	return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && !strings.ContainsRune("_.-$", r)
 }
 
 // parseExtra parses the extra fields and returns the networks of allow_nets.

@@ -1,6 +1,7 @@
 package userfile
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -31,10 +32,10 @@ func (f *File) current() *table {
 func (f *File) look() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	info, err := os.Stat(f.path)
-	if err == nil && f.stamp.isOf(info) {
+	if info, err := os.Stat(f.path); err == nil && f.stamp.isOf(info) {
 		return
 	}
+	before := f.users.Load()
 	if err := f.read(); err != nil {
 		if text := err.Error(); text != f.lastErr { // once for each state that the file is in
 			f.lastErr = text
@@ -42,7 +43,9 @@ func (f *File) look() {
 		}
 		return
 	}
-	f.log.Info("user file read again", "path", f.path, "users", len(f.users.Load().users))
+	if users := f.users.Load(); users != before {
+		f.log.Info("user file read again", "path", f.path, "users", len(users.users))
+	}
 }
 
 // Reload reads the file now. On an error the users read before stay in force.
@@ -60,12 +63,16 @@ func (f *File) read() error {
 	if err != nil {
 		return fmt.Errorf("user file: %w", err)
 	}
-	users, err := parse(f.path, data)
-	if err != nil {
-		return fmt.Errorf("user file: %w", err)
+	sum := sha256.Sum256(data)
+	if f.users.Load() == nil || sum != f.sum {
+		users, err := parse(f.path, data)
+		if err != nil {
+			return fmt.Errorf("user file: %w", err)
+		}
+		f.sum = sum
+		f.users.Store(users)
 	}
 	f.lastErr = ""
-	f.users.Store(users)
 	return nil
 }
 
@@ -113,7 +120,8 @@ func stampOf(info os.FileInfo) stamp {
 		s.device, s.inode = uint64(sys.Dev), sys.Ino
 		s.state = time.Unix(sys.Ctim.Unix())
 	}
-	s.final = time.Since(s.modified) > settled && time.Since(s.state) > settled
+	// A time in the future is that of a wrong clock, and as final.
+	s.final = time.Since(s.modified).Abs() > settled && time.Since(s.state).Abs() > settled
 	return s
 }
 

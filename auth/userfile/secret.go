@@ -29,20 +29,27 @@ type secret interface {
 // A scheme parses what stands behind {NAME}. An error repeats nothing of it.
 type scheme func(value string) (secret, error)
 
-// schemes returns the schemes by name.
-func schemes() map[string]scheme {
-	return map[string]scheme{
-		"ARGON2ID":      only(parseArgon2, "$argon2id$"),
-		"ARGON2I":       only(parseArgon2, "$argon2i$"),
-		"BLF-CRYPT":     parseBcrypt,
-		"BCRYPT":        parseBcrypt,
-		"SHA512-CRYPT":  only(parseSHACrypt, "$6$"),
-		"SHA256-CRYPT":  only(parseSHACrypt, "$5$"),
-		"CRYPT":         parseCrypt,
-		"SCRAM-SHA-256": parseSCRAM,
-		"PLAIN":         parsePlain,
-		"CLEARTEXT":     parsePlain,
+// schemeOf returns the scheme of a name in upper case, or nil.
+func schemeOf(name string) scheme {
+	switch name {
+	case "ARGON2ID":
+		return only(parseArgon2, "$argon2id$")
+	case "ARGON2I":
+		return only(parseArgon2, "$argon2i$")
+	case "BLF-CRYPT", "BCRYPT":
+		return parseBcrypt
+	case "SHA512-CRYPT":
+		return only(parseSHACrypt, "$6$")
+	case "SHA256-CRYPT":
+		return only(parseSHACrypt, "$5$")
+	case "CRYPT":
+		return parseCrypt
+	case "SCRAM-SHA-256":
+		return parseSCRAM
+	case "PLAIN", "CLEARTEXT":
+		return parsePlain
 	}
+	return nil
 }
 
 // refusedSchemes are names that other servers know. Only names from here and
@@ -62,7 +69,7 @@ func parseSecret(s string) (secret, error) {
 		return nil, errors.New("no {SCHEME} before the hash")
 	}
 	name, encoding, _ := strings.Cut(strings.ToUpper(name), ".")
-	parse := schemes()[name]
+	parse := schemeOf(name)
 	switch {
 	case parse == nil && strings.Contains(refusedSchemes, " "+name+" "):
 		return nil, fmt.Errorf("scheme %s is not supported", name)

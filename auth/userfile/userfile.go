@@ -21,10 +21,12 @@ package userfile
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,6 +57,7 @@ type File struct {
 
 	mu      sync.Mutex // held while reading the file
 	stamp   stamp
+	sum     [sha256.Size]byte // of the content in force
 	lastErr string
 }
 
@@ -183,7 +186,10 @@ func (f *File) admit(e *entry, p auth.Peer) (auth.Identity, error) {
 // verify reports whether password, prepared or as it is, is s. It does the
 // same work whether or not it is, and waits for memory as long as ctx lasts.
 func (f *File) verify(ctx context.Context, s secret, password string) (bool, error) {
-	if password == "" || len(password) > maxPassword {
+	if password == "" || len(password) > maxPassword || strings.IndexByte(password, 0) >= 0 {
+		// A NUL must not get as far as the hash: to HMAC, and so to SCRAM, a
+		// key with NULs behind it is the same key; to bcrypt, "pw" and
+		// "pw\x00pw" are the same.
 		return false, nil
 	}
 	if n := s.memory(); n > 0 {
