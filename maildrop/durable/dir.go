@@ -25,6 +25,7 @@ import (
 type Dir struct {
 	fd   int
 	path string // for messages
+	read bool   // by Each
 }
 
 const dirFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC

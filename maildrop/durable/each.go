@@ -27,9 +27,12 @@ var entries = sync.Pool{New: func() any { return new([entriesSize]byte) }}
 // a dot, in the directory's own order, from the start. The name is fn's until it
 // returns. [os.ReadDir] would sort and allocate what nobody wants sorted.
 func (d *Dir) Each(fn func(name []byte, kind Kind)) error {
-	if _, err := unix.Seek(d.fd, 0, unix.SEEK_SET); err != nil {
-		return &fs.PathError{Op: "seek", Path: d.path, Err: err}
+	if d.read {
+		if _, err := unix.Seek(d.fd, 0, unix.SEEK_SET); err != nil {
+			return &fs.PathError{Op: "seek", Path: d.path, Err: err}
+		}
 	}
+	d.read = true
 	buf := entries.Get().(*[entriesSize]byte)
 	defer entries.Put(buf)
 	for {

@@ -128,35 +128,46 @@ type listing struct {
 }
 
 func (d *dirs) list() (listing, error) {
-	type span struct {
-		in       folder
-		from, to int
+	type end struct {
+		at int
+		in folder
 	}
-	var names []byte // all of them in one allocation
-	var spans []span
+	var names strings.Builder // all of them in one allocation
+	var ends []end
 	err := d.scan(func(in folder, name []byte) {
-		from := len(names)
-		names = append(names, name...)
-		spans = append(spans, span{in, from, len(names)})
+		names.Write(name)
+		ends = append(ends, end{names.Len(), in})
 	})
 	if err != nil {
 		return listing{}, err
 	}
-	text := string(names)
-	list := make([]entry, len(spans))
-	for i, s := range spans {
-		name := text[s.from:s.to]
+	list := make([]entry, len(ends))
+	text, from := names.String(), 0
+	for i, e := range ends {
+		name := text[from:e.at]
 		base := baseOf(name)
-		list[i] = entry{name: name, time: timeOf(base), base: uint8(len(base)), in: s.in}
+		list[i] = entry{name: name, time: timeOf(base), base: uint8(len(base)), in: e.in}
+		from = e.at
 	}
-	slices.SortStableFunc(list, func(a, b entry) int {
-		return cmp.Or(cmp.Compare(a.time, b.time), strings.Compare(a.Base(), b.Base()))
-	})
+	slices.SortFunc(list, byNumber)
 	return merge(list), nil
 }
 
-// merge makes one entry of those with one base name. The one that was found
-// last is the likeliest to be there still.
+// byNumber orders messages as they are numbered, and the files of one message
+// so that the likeliest to be there still comes last: messages move from new
+// to cur.
+func byNumber(a, b entry) int {
+	if c := cmp.Compare(a.time, b.time); c != 0 {
+		return c
+	}
+	if c := strings.Compare(a.Base(), b.Base()); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(a.in, b.in), strings.Compare(a.name, b.name))
+}
+
+// merge makes one entry of those with one base name: the last, which keeps the
+// others in more.
 func merge(list []entry) listing {
 	l := listing{entries: list[:0]}
 	for _, e := range list {

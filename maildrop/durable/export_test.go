@@ -1,0 +1,4 @@
+package durable
+
+// Link is Move on file systems that cannot rename without replacing.
+var Link = (*Dir).link
