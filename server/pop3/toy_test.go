@@ -17,14 +17,15 @@ import (
 
 // Toy is a SASL mechanism that does what the client's response says, so that
 // transcripts reach every turn that an exchange can take.
-type toy struct{}
+type toy struct{ bare bool } // bare: without its security layer
 
-func (toy) Name() string           { return "TOY" }
+func (toy) Name() string            { return "TOY" }
 func (toy) Usable(p auth.Peer) bool { return p.Tickets }
 
-func (toy) Start(context.Context, auth.Peer) auth.Exchange { return &toyExchange{} }
+func (m toy) Start(context.Context, auth.Peer) auth.Exchange { return &toyExchange{bare: m.bare} }
 
 type toyExchange struct {
+	bare  bool
 	id    auth.Identity
 	layer auth.SecurityLayer
 }
@@ -50,7 +51,7 @@ func (x *toyExchange) Next(response []byte) ([]byte, bool, error) {
 		return nil, true, nil
 	case verb == "data":
 		return []byte("data"), true, nil
-	case verb == "layer":
+	case verb == "layer" && !x.bare:
 		x.layer = toyLayer{}
 		return nil, true, nil
 	case verb == "down":

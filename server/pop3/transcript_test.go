@@ -217,7 +217,9 @@ func (p *player) end() {
 	}
 }
 
-func (p *player) say(format string, a ...any) { p.heard = append(p.heard, "= "+fmt.Sprintf(format, a...)) }
+func (p *player) say(format string, a ...any) {
+	p.heard = append(p.heard, "= "+fmt.Sprintf(format, a...))
+}
 
 // direct performs a directive.
 func (p *player) direct(line string) {
@@ -255,7 +257,10 @@ var acts = map[string]func(p *player, rest string, words []string){
 	},
 	"tls":   func(p *player, _ string, words []string) { p.tls(words) },
 	"layer": func(p *player, _ string, _ []string) { p.client().startLayer() },
-	"cut":   func(p *player, _ string, _ []string) { p.client().raw.Close() },
+	"cut": func(p *player, _ string, _ []string) {
+		p.client().told = true // that the connection is over
+		p.client().raw.Close()
+	},
 	"eof":   func(p *player, _ string, _ []string) { p.client().raw.CloseWrite() },
 	"stall": func(p *player, _ string, _ []string) { p.client().stall() },
 	"read":  func(p *player, _ string, _ []string) { p.client().read() },
