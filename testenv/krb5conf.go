@@ -16,7 +16,7 @@ func (w *World) writeConfs() error {
 	w.WeakConf = filepath.Join(w.dir, "krb5-weak.conf")
 	return errors.Join(
 		os.WriteFile(w.Krb5Conf, []byte(w.conf(aesTypes, false)), 0o644),
-		os.WriteFile(w.WeakConf, []byte(w.conf(aesTypes+" arcfour-hmac", true)), 0o644))
+		os.WriteFile(w.WeakConf, []byte(w.conf("arcfour-hmac "+aesTypes, true)), 0o644))
 }
 
 // conf returns a krb5.conf. Host names are used as the client typed them
@@ -31,7 +31,7 @@ func (w *World) conf(enctypes string, weak bool) string {
   dns_canonicalize_hostname = false
   rdns = false
   udp_preference_limit = 1
-  allow_weak_crypto = %[5]t
+  allow_rc4 = %[5]t
   permitted_enctypes = %[4]s
   default_ccache_name = FILE:%[6]s/none.ccache
   default_keytab_name = FILE:%[6]s/none.keytab

@@ -2,20 +2,15 @@ package testenv
 
 import (
 	"context"
-	"embed"
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 )
-
-// image holds the scripts and the directory data that both backends run.
-//
-//go:embed image
-var image embed.FS
 
 // native runs the servers as processes of this machine.
 type native struct {
@@ -23,49 +18,85 @@ type native struct {
 	servers []*process
 }
 
+// newNative checks that the KDC is installed and unpacks the scripts into
+// dir/image.
 func newNative(dir string) (*native, error) {
+	if err := installed("krb5kdc", "kadmin.local", "kinit"); err != nil {
+		return nil, err
+	}
+	return &native{dir: dir}, os.CopyFS(dir, image)
+}
+
+// installed returns an error that names the missing programs and the command
+// that installs them.
+func installed(programs ...string) error {
 	var missing []string
-	for _, program := range []string{"krb5kdc", "kadmin.local", "kinit"} {
+	for _, program := range programs {
 		if find(program) == "" {
 			missing = append(missing, program)
 		}
 	}
-	if missing != nil {
-		return nil, fmt.Errorf("%s not installed; run: %s", strings.Join(missing, ", "), installLine(missing...))
+	if missing == nil {
+		return nil
 	}
-	return &native{dir: dir}, os.CopyFS(dir, image) // as dir/image
+	return fmt.Errorf("%s: not installed; run: %s", strings.Join(missing, ", "), installLine(missing...))
 }
 
 func (n *native) kdcDir() string { return filepath.Join(n.dir, "kdc") }
 
+func (n *native) script(name string) string { return filepath.Join(n.dir, "image", name) }
+
 func (n *native) startKDC(ctx context.Context) (string, error) {
-	return n.start(ctx, "commencing operation", 1, func(addr []string) *exec.Cmd {
-		return exec.Command("sh", filepath.Join(n.dir, "image", "kdc.sh"), n.kdcDir(), addr[0])
+	addrs, err := n.start(ctx, "commencing operation", 1, func(addr []string) *exec.Cmd {
+		return exec.Command("sh", n.script("kdc.sh"), n.kdcDir(), addr[0])
 	})
+	if err != nil {
+		return "", err
+	}
+	return addrs[0], nil
 }
 
-// start runs a server on free ports and returns the first address. The ports
-// are free when they are chosen, which somebody else may see as well: a
-// server that ends at once gets other ports.
-func (n *native) start(ctx context.Context, ready string, ports int, command func(addr []string) *exec.Cmd) (string, error) {
+func (n *native) startLDAP(ctx context.Context, ca []byte, cert Certificate) (*LDAP, error) {
+	if err := installed("slapd"); err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(n.dir, "ldap")
+	addrs, err := n.start(ctx, "slapd starting", 2, func(addr []string) *exec.Cmd {
+		cmd := exec.Command("sh", n.script("ldap.sh"), dir, addr[0], addr[1])
+		cmd.Env = append(os.Environ(), tlsEnv(ca, cert)...)
+		return cmd
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &LDAP{
+		URL:    "ldap://" + addrs[0],
+		TLSURL: "ldaps://" + addrs[1],
+		Socket: "ldapi://" + url.PathEscape(filepath.Join(dir, "ldapi")),
+	}, nil
+}
+
+// start runs a server on free ports and returns its addresses. The ports are
+// free when they are chosen, which somebody else may see as well: a server
+// that ends at once gets other ports.
+func (n *native) start(ctx context.Context, ready string, ports int, command func(addr []string) *exec.Cmd) ([]string, error) {
 	var errs []error
 	for range 5 {
 		addr, err := freeAddrs(ports)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		cmd := command(addr)
-		p, err := startProcess(ctx, cmd, ready)
+		p, err := startProcess(ctx, command(addr), ready)
 		if err == nil {
 			n.servers = append(n.servers, p)
-			return addr[0], nil
+			return addr, nil
 		}
 		errs = append(errs, err)
 		if ctx.Err() != nil {
 			break
 		}
 	}
-	return "", errors.Join(errs...)
+	return nil, errors.Join(errs...)
 }
 
 func (n *native) admin(ctx context.Context, stdin string, argv ...string) (string, error) {
@@ -96,8 +127,4 @@ func freeAddrs(n int) ([]string, error) {
 		addrs[i] = l.Addr().String()
 	}
 	return addrs, nil
-}
-
-func (n *native) startLDAP(ctx context.Context, ca []byte, cert Certificate) (*LDAP, error) {
-	return nil, errors.New("not built")
 }

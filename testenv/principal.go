@@ -43,9 +43,10 @@ func (w *World) AddUser(t testing.TB, name string, flags ...string) {
 // with its keys. The enctypes are kadmin's, such as "arcfour-hmac"; none
 // means AES-256 and AES-128.
 //
-// A service with RC4 keys alone gives RC4 tickets to [World.WeakTicket] and
-// none to [World.Ticket]: the session key would be RC4 as well, which the
-// AES-only client does not permit.
+// Tickets for a service whose only key is RC4's are sealed with RC4. MIT's KDC
+// gives such a ticket an AES session key when the client permits no other
+// ([World.Ticket]), and an RC4 one when the client prefers it
+// ([World.WeakTicket]).
 func (w *World) AddService(t testing.TB, name string, enctypes ...string) string {
 	t.Helper()
 	keys := ""

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Password returns the password of a user of the world: the principal's name
@@ -48,7 +49,8 @@ func (w *World) Ticket(t testing.TB, cache, service string) int {
 	return kvno
 }
 
-// WeakTicket is Ticket by a client that permits RC4.
+// WeakTicket is Ticket by a client that likes RC4 best: from a service that
+// has an RC4 key it gets an RC4 session key.
 func (w *World) WeakTicket(t testing.TB, cache, service string) int {
 	t.Helper()
 	kvno, err := w.ticket(t, append(w.Env(cache), "KRB5_CONFIG="+w.WeakConf), service)
@@ -90,4 +92,31 @@ func (w *World) Env(cache string) []string {
 		env = append(env, "KRB5CCNAME=FILE:"+cache)
 	}
 	return env
+}
+
+// PastTicket returns a cache with a ticket for a service that the KDC gave
+// out so long ago, for so long a life. A life shorter than ago makes an
+// expired ticket, which clients refuse to use; the one that [Sendauth]
+// returns uses it when told to (-stale).
+func (w *World) PastTicket(t testing.TB, user, service string, ago, life time.Duration) string {
+	t.Helper()
+	Need(t, "faketime")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	addrs, err := freeAddrs(1)
+	if err != nil {
+		t.Fatalf("testenv: %v", err)
+	}
+	_, port, _ := strings.Cut(addrs[0], ":")
+	seconds := func(d time.Duration) string { return strconv.Itoa(int(d.Seconds())) }
+	data, err := w.host.admin(ctx, "", "sh", w.host.script("past.sh"), w.host.kdcDir(), port,
+		seconds(ago), seconds(life), user, w.Password(user), service)
+	cache := w.path(".ccache")
+	if err == nil {
+		err = os.WriteFile(cache, []byte(data), 0o600)
+	}
+	if err != nil {
+		t.Fatalf("testenv: %v", err)
+	}
+	return cache
 }

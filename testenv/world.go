@@ -35,7 +35,7 @@ type World struct {
 	// Krb5Conf is a krb5.conf for clients and servers: both realms, AES
 	// only, no DNS, host names as typed.
 	Krb5Conf string
-	// WeakConf is the same with RC4 permitted.
+	// WeakConf is the same with RC4 permitted and preferred.
 	WeakConf string
 	// Keytab holds pop/localhost and pop/pop.example.test, OtherKeytab
 	// imap/localhost and host/localhost, PartnerKeytab the pop/localhost of
@@ -47,8 +47,9 @@ type World struct {
 	dir      string
 	host     host
 	watchdog *watchdog
-	files    int // temporary caches and keytabs made so far
 	mu       sync.Mutex
+	files    int // temporary caches and keytabs made so far
+	ldapMu   sync.Mutex
 	ldap     *LDAP
 }
 
@@ -61,6 +62,8 @@ type host interface {
 	// admin runs a command beside the KDC, in its configuration, and
 	// returns the standard output.
 	admin(ctx context.Context, stdin string, argv ...string) (string, error)
+	// script is the name of a script of image where admin runs.
+	script(name string) string
 	// kdcDir is the directory of the KDC's files where admin runs.
 	kdcDir() string
 	// stop ends the servers.

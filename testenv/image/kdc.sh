@@ -31,7 +31,7 @@ configure() {
 		  dns_lookup_realm = false
 		  dns_canonicalize_hostname = false
 		  rdns = false
-		  allow_weak_crypto = true
+		  allow_rc4 = true
 		  permitted_enctypes = aes256-cts-hmac-sha1-96 aes128-cts-hmac-sha1-96 aes256-cts-hmac-sha384-192 aes128-cts-hmac-sha256-128 arcfour-hmac
 		[domain_realm]
 		  localhost = EXAMPLE.TEST
