@@ -2,7 +2,6 @@ package krb5
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -93,6 +92,6 @@ var errGSSOver = refuseGSS("bad-gss-token", "the exchange is over")
 
 // refuseGSS is a refusal of something that the client did wrong.
 func refuseGSS(reason, format string, a ...any) error {
-	err := fmt.Errorf("gssapi: "+format, a...)
-	return auth.Refuse(errors.Join(auth.ErrCredentials, err), reason)
+	err := fmt.Errorf("gssapi: "+format+": %w", append(a, auth.ErrCredentials)...)
+	return auth.Refuse(err, reason)
 }

@@ -142,24 +142,19 @@ func (r *FileReplay) seen(tag replayTag, now, until int64) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	places := r.header.places(tag)
+	places, floor := r.header.places(tag), s.closed
 	var views [2]bucketView
 	for i, n := range places {
 		if views[i], err = r.view(n, tag, now); err != nil {
 			return false, err
 		}
+		if err := r.repair(n, &views[i], quarantine(now, until)); err != nil {
+			return false, err
+		}
+		floor = max(floor, views[i].floor)
 	}
 	if views[0].seen || views[1].seen {
 		return true, nil
-	}
-	floor := s.closed
-	for i, v := range views {
-		if len(v.damaged) > 0 {
-			if v.floor, err = r.repair(places[i], v, quarantine(now, until)); err != nil {
-				return false, err
-			}
-		}
-		floor = max(floor, v.floor)
 	}
 	if now < floor {
 		return false, refuseClosed(floor)
@@ -209,21 +204,25 @@ func (r *FileReplay) insert(bucket uint32, v bucketView, s replayState, entry re
 	return r.write(bucket, v.slot, entry)
 }
 
-// repair frees the damaged records of a bucket and closes it until floor.
-func (r *FileReplay) repair(bucket uint32, v bucketView, floor int64) (int64, error) {
-	floor = max(floor, v.floor)
-	if err := r.write(bucket, 0, replayRecord{time: floor}); err != nil {
-		return 0, err
+// repair frees the damaged records of a bucket, if there are any, and closes
+// it until floor.
+func (r *FileReplay) repair(bucket uint32, v *bucketView, floor int64) error {
+	if len(v.damaged) == 0 {
+		return nil
+	}
+	v.floor = max(v.floor, floor)
+	if err := r.write(bucket, 0, replayRecord{time: v.floor}); err != nil {
+		return err
 	}
 	for _, slot := range v.damaged {
 		if slot == 0 {
-			continue
+			continue // just written
 		}
 		if _, err := r.file.WriteAt(make([]byte, recordSize), recordOffset(bucket, slot)); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return floor, nil
+	return nil
 }
 
 func (r *FileReplay) write(bucket uint32, slot int, rec replayRecord) error {
