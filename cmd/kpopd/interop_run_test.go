@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -138,4 +139,33 @@ func (s *site) concatKeytabs(t testing.TB, paths ...string) string {
 		all = append(all, b...)
 	}
 	return s.write(t, "krb5.keytab", string(all))
+}
+
+// sameMessages fails the test at once unless got are the messages of want, in
+// any order, octet for octet.
+func sameMessages(t testing.TB, got, want []string) {
+	t.Helper()
+	got, want = slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))
+	if len(got) != len(want) {
+		t.Fatalf("%d messages came, want %d", len(got), len(want))
+	}
+	for i := range want {
+		if at := difference(got[i], want[i]); at >= 0 {
+			t.Fatalf("message %d: %d octets came, want %d; from octet %d on %.80q, want %.80q",
+				i, len(got[i]), len(want[i]), at, got[i][at:], want[i][at:])
+		}
+	}
+}
+
+// difference returns where two texts begin to differ, -1 for nowhere.
+func difference(a, b string) int {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	if len(a) != len(b) {
+		return min(len(a), len(b))
+	}
+	return -1
 }

@@ -132,7 +132,7 @@ func (b *builder) proofs(l *config.Listener, h *pop3.Handler) {
 			h.Auth, h.NoUser = b.auth, false
 		}
 	}
-	if h.Auth == nil && len(h.Mechanisms) == 0 {
+	if b.file.Kerberos == nil && len(b.file.Authenticators) == 0 {
 		b.fail(l.Header, "Nobody can log in at listener %s: there is no kerberos block and no authenticator", l.Name)
 	}
 }
