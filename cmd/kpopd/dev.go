@@ -120,7 +120,7 @@ func (d *dev) furnish(ctx context.Context) error {
 	if err := writeCertificates(d.Dir, "localhost"); err != nil {
 		return err
 	}
-	hash, err := userfile.Hash("", d.Password)
+	hash, err := userfile.Hash("SCRAM-SHA-256", d.Password)
 	if err != nil {
 		return err
 	}
