@@ -11,3 +11,8 @@ var image embed.FS
 //
 //go:embed Dockerfile compose.yaml baseimage.sh
 var recipe embed.FS
+
+// programs are C programs that the tests compile.
+//
+//go:embed sendauth/*.c
+var programs embed.FS

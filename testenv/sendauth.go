@@ -1,0 +1,71 @@
+package testenv
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// Sendauth compiles sendauth/sendauth.c, a KPOP client on MIT's own libkrb5,
+// and returns the program. The head of its source describes its options;
+// [World.RunSendauth] runs it.
+func Sendauth(t testing.TB) string {
+	t.Helper()
+	return compile(t, "sendauth")
+}
+
+// Recvauth compiles sendauth/recvauth.c, the smallest KPOP server on MIT's
+// libkrb5, starts it with a keytab and returns its address. It expects the
+// application version KPOPV1.0 and lives as long as the test.
+func (w *World) Recvauth(t testing.TB, keytab string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.Command(compile(t, "recvauth"), keytab, "KPOPV1.0")
+	cmd.Env = append(w.Env(""), "KRB5RCACHENAME=dfl:", "KRB5RCACHEDIR="+t.TempDir())
+	p, err := startProcess(ctx, cmd, "\n")
+	if err != nil {
+		t.Fatalf("testenv: %v", err)
+	}
+	t.Cleanup(p.stop)
+	addr := p.log.String()
+	return addr[:len(addr)-1]
+}
+
+// compile compiles a C program of this package against libkrb5.
+func compile(t testing.TB, name string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	dir := t.TempDir()
+	data, err := programs.ReadFile("sendauth/" + name + ".c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, program := filepath.Join(dir, name+".c"), filepath.Join(dir, name)
+	if err := os.WriteFile(source, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = output(ctx, os.Environ(), "", Need(t, "gcc"), "-D_GNU_SOURCE", "-O1", "-g", "-Wall", "-Wextra",
+		"-o", program, source, "-lkrb5")
+	if err != nil {
+		t.Fatalf("testenv: %v\nWithout krb5.h, run: apt-get install --no-install-recommends libkrb5-dev", err)
+	}
+	return program
+}
+
+// RunSendauth runs the program that [Sendauth] returned against an address.
+// The flags are its options, service such as "pop/localhost", and input the
+// POP3 lines to send.
+func (w *World) RunSendauth(t testing.TB, program, cache, addr, service, input string, flags ...string) Result {
+	t.Helper()
+	host, port := splitAddr(t, addr)
+	argv := append([]string{program}, flags...)
+	return runClient(t, client{
+		argv:  append(argv, host, port, service),
+		env:   w.Env(cache),
+		stdin: input,
+	})
+}
