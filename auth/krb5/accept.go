@@ -2,6 +2,7 @@ package krb5
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"time"
@@ -275,7 +276,11 @@ func (x *exchange) remember(ctx context.Context) error {
 	seen, err := x.Replay.Seen(ctx, x.req.Authenticator.Cipher, until.Add(x.maxSkew()+time.Second))
 	switch {
 	case err != nil:
-		return causeNoReplay.refuse("%w", err)
+		cause := causeNoReplay
+		if r, ok := errors.AsType[*auth.Refusal](err); ok {
+			cause.reason = r.Reason
+		}
+		return cause.refuse("%w", err)
 	case seen:
 		return causeReplay.refuse("%q", x.client.String())
 	}

@@ -2,6 +2,7 @@ package krb5
 
 import (
 	"fmt"
+	"log/slog"
 	"math/big"
 
 	"github.com/jcmturner/gokrb5/v8/iana/asnAppTag"
@@ -32,3 +33,13 @@ func (c *Context) APRep(subkey *types.EncryptionKey, seq *uint32) ([]byte, error
 	}
 	return marshalApp(asnAppTag.APREP, apRepMsg{PVNO: kerberosVersion, MsgType: msgtype.KRB_AP_REP, EncPart: sealed})
 }
+
+// String names the parties of the context without its keys, and so does every
+// fmt verb.
+func (c *Context) String() string { return c.Client.String() + " at " + c.Service.String() }
+
+// Format keeps the keys out of verbs such as %+v and %#v.
+func (c *Context) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.String()) }
+
+// LogValue keeps the keys out of logs.
+func (c *Context) LogValue() slog.Value { return slog.StringValue(c.String()) }

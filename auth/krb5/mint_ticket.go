@@ -54,6 +54,13 @@ type Ticket struct {
 	der []byte
 }
 
+// String names the parties of the ticket without its key, and so does every
+// fmt verb.
+func (t *Ticket) String() string { return t.Client.String() + " at " + t.Service.String() }
+
+// Format keeps the key out of verbs such as %+v and %#v.
+func (t *Ticket) Format(f fmt.State, _ rune) { fmt.Fprint(f, t.String()) }
+
 // Ticket issues a ticket to client, of whatever realm, for service, which must
 // have a key.
 func (m *Mint) Ticket(client, service Principal, o TicketOptions) (*Ticket, error) {
