@@ -3,6 +3,7 @@ package maildir_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -339,6 +341,48 @@ func TestLateFolder(t *testing.T) {
 	f.must(d.Delete(1))
 	f.must(d.Update(t.Context()))
 	f.want(f.files(), []string{"cur/2.a:2,S"})
+}
+
+// While an IMAP server works on the Maildir, every session sees every message,
+// and what it deletes is gone for good.
+func TestMovingMessages(t *testing.T) {
+	const rounds, messages = 20, 60
+	for range rounds {
+		f := newFixture(t)
+		for i := range messages {
+			f.put(fmt.Sprintf("new/%d.a,S=2,W=3", 1000+i), "x\n")
+		}
+		stop := make(chan struct{})
+		var server sync.WaitGroup
+		server.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					if err := disturb(f.dir); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+		for range 5 {
+			if n := len(f.list()); n != messages {
+				t.Errorf("a session sees %d messages of %d", n, messages)
+			}
+		}
+		d := f.open()
+		for n := range messages {
+			f.must(d.Delete(n + 1))
+		}
+		err := d.Update(t.Context())
+		close(stop)
+		server.Wait()
+		if left := f.files(); err != nil || len(left) > 0 {
+			t.Errorf("Update = %v; left: %q", err, left)
+		}
+		d.Close()
+	}
 }
 
 func TestRemovedUnderneath(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -59,36 +60,43 @@ func (d *dirs) close() error {
 
 // scan calls fn for each message file. A file that is renamed during the scan
 // is seen under one of its names at least, perhaps under both: new is read
-// before cur, since messages move that way, and cur once more when it changed
-// meanwhile, since a directory that is being read may show neither the old
-// name nor the new one.
+// before cur, since messages move that way, and cur again while it changes,
+// since a directory that is being read may show neither the old name nor the
+// new one.
 func (d *dirs) scan(fn func(in folder, name []byte)) error {
 	if d[inNew] != nil {
 		if err := d.each(inNew, fn); err != nil {
 			return err
 		}
 	}
-	if d[inCur] == nil {
-		return nil
-	}
 	const attempts = 4
 	for range attempts {
-		before, err := d[inCur].Stat()
-		if err != nil {
-			return err
+		if d[inCur] == nil {
+			return nil
 		}
-		if err := d.each(inCur, fn); err != nil {
+		steady, err := d.steady(inCur, func() error { return d.each(inCur, fn) })
+		if err != nil || steady {
 			return err
-		}
-		after, err := d[inCur].Stat()
-		if err != nil {
-			return err
-		}
-		if before.Mtim == after.Mtim {
-			break
 		}
 	}
 	return nil
+}
+
+// steady calls fn and reports whether the folder did not change meanwhile. A
+// change moments before fn counts, because another one may bear the same time
+// then.
+func (d *dirs) steady(in folder, fn func() error) (bool, error) {
+	const tick = 20 * time.Millisecond // more than any kernel's clock takes
+	before, err := d[in].Stat()
+	if err != nil {
+		return false, err
+	}
+	recent := time.Since(time.Unix(before.Mtim.Unix())) < tick
+	if err := fn(); err != nil {
+		return false, err
+	}
+	after, err := d[in].Stat()
+	return !recent && before.Mtim == after.Mtim, err
 }
 
 func (d *dirs) each(in folder, fn func(in folder, name []byte)) error {
