@@ -60,7 +60,8 @@ type GSSAPI struct {
 	// value is BindingAllow.
 	Binding BindingMode
 	// Layers are the security layers on offer. Integrity and confidentiality
-	// are offered only to clients whose context has them. 0: LayerNone.
+	// are offered only to clients whose context has them, and under TLS only
+	// where LayerNone is not. 0: LayerNone.
 	Layers LayerSet
 }
 

@@ -148,6 +148,11 @@ func (x *gssExchange) ack(response []byte) ([]byte, error) {
 // want no layer take any size.
 func (x *gssExchange) offer() ([]byte, error) {
 	x.offered = x.mech.layers()
+	// TLS protects what a layer would protect once more, and there are clients
+	// that choose a layer where they can and do not speak it: Perl's Net::POP3.
+	if x.peer.TLS != nil && x.offered&LayerNone != 0 {
+		x.offered = LayerNone
+	}
 	if x.flags&gssIntegrity == 0 {
 		x.offered &^= LayerIntegrity
 	}
