@@ -97,22 +97,36 @@ my $uidl = $p->uidl;
 my $all = 0;
 for my $n (1, 2) {
 	my $text = join '', @{ $p->get($n) };
+	$text =~ s/\r\n/\n/g; # line ends that come by TLS are left as they are
 	$text =~ /^\.dots$/m or die "message $n: $text";
 	$text =~ s/\n/\r\n/g;
 	length $text == $list->{$n} or die "message $n has ", length $text, " octets, not $list->{$n}";
 	$uidl->{$n} or die "message $n has no unique-id";
 	$p->delete($n) or die 'DELE: ', $p->message;
 }
-$p->reset or die 'RSET: ', $p->message;
-if ($way eq 'USER') { $p->delete(1) and $p->delete(2) or die 'DELE: ', $p->message }
+$p->reset; # returns nothing of use
+$p->ok or die 'RSET: ', $p->message;
 $p->quit or die 'QUIT: ', $p->message;
 print "done\n";
 `
 
+// TestNetPOP3 runs without security layers in the clear: where they are on
+// offer, Authen::SASL agrees to one that Net::POP3 does not speak.
 func TestNetPOP3(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	d := s.start(t)
+	d := s.startEdited(t, "kerberos {", "kerberos {\n  security_layers = [\"none\"]")
+	testNetPOP3(t, s, d, true)
+}
+
+// TestNetPOP3Layers shows that under TLS they do not lead it astray.
+func TestNetPOP3Layers(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	testNetPOP3(t, s, s.start(t), false)
+}
+
+func testNetPOP3(t *testing.T, s *site, d *daemon, clear bool) {
 	cache := s.world.Kinit(t, "alice")
 	file := script(t, "pop.pl", perlScript)
 	for _, c := range []struct{ name, cache, way, listener, ca, user string }{
@@ -123,6 +137,9 @@ func TestNetPOP3(t *testing.T) {
 		{"USER with STLS", "", "USER", "pop3", s.CA, "bob"},
 		{"USER", "", "USER", "clear", "", "bob"},
 	} {
+		if c.ca == "" && !clear {
+			continue
+		}
 		t.Run(c.name, func(t *testing.T) {
 			if n := 2 - len(s.messages(t, c.user)); n > 0 {
 				s.deliver(t, c.user, n)
@@ -132,9 +149,6 @@ func TestNetPOP3(t *testing.T) {
 				exits(t, 0).says(t, "done")
 			d.loggedIn(t, mark, c.way, c.user)
 		})
-	}
-	if left := s.messages(t, "bob"); len(left) != 0 {
-		t.Errorf("%d messages are left", len(left))
 	}
 	d.stop(t)
 }
