@@ -66,12 +66,12 @@ func (a *Account) Matches(f Facts) (bool, error) {
 		}
 	}
 	_, err := a.maildrop.value(f, asIs)
-	return !errors.Is(err, errNoMatch), nil // MaildropName reports the others
+	return !errors.Is(err, ErrNoMatch), nil // MaildropName reports the others
 }
 
 func (e *Expression) condition(f Facts) (bool, error) {
 	v, err := e.value(f, asIs)
-	if errors.Is(err, errNoMatch) {
+	if errors.Is(err, ErrNoMatch) {
 		return false, nil
 	}
 	if err != nil {
@@ -154,7 +154,7 @@ func (a *Account) AllowAuthzid(f Facts, authzid string) (bool, error) {
 	}
 	v, err := a.allowAuthzid.value(f, asIs)
 	switch {
-	case errors.Is(err, errNoMatch):
+	case errors.Is(err, ErrNoMatch):
 		return false, nil
 	case err != nil:
 		return false, err

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -15,7 +14,7 @@ import (
 type Range = hcl.Range
 
 // A Problem is one thing that is wrong or doubtful in a configuration. It is
-// an error with a place. Neither text holds a value that [env] or file read.
+// an error with a place. Neither text holds a value that env or file read.
 type Problem struct {
 	Warning bool   // the configuration can be used all the same
 	Summary string // a few words, without a full stop
@@ -112,28 +111,4 @@ func (d Diagnostics) sort() {
 			cmp.Compare(a.Range.Filename, b.Range.Filename),
 			cmp.Compare(a.Range.Start.Byte, b.Range.Start.Byte))
 	})
-}
-
-// WriteText writes the problems for people: severity, place, the source line
-// with secrets masked, and the detail wrapped at width columns. Width 0 does
-// not wrap. With color, severity and place are highlighted for a terminal.
-func (d Diagnostics) WriteText(w io.Writer, width int, color bool) error {
-	for _, p := range d {
-		diag := &hcl.Diagnostic{Severity: hcl.DiagError, Summary: p.Summary, Detail: p.Detail}
-		if p.Warning {
-			diag.Severity = hcl.DiagWarning
-		}
-		files := map[string]*hcl.File{}
-		if p.Range.Filename != "" {
-			diag.Subject = p.Range.Ptr()
-			if p.src != nil {
-				files[p.Range.Filename], diag.Subject = p.src.show(p.Range)
-			}
-		}
-		out := hcl.NewDiagnosticTextWriter(w, files, uint(max(width, 0)), color)
-		if err := out.WriteDiagnostic(diag); err != nil {
-			return err
-		}
-	}
-	return nil
 }

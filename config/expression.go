@@ -98,8 +98,8 @@ func evaluate(expr hclsyntax.Expression, ctx *hcl.EvalContext) (cty.Value, error
 	v, diags := expr.Value(ctx)
 	for _, diag := range diags {
 		extra, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](diag)
-		if ok && extra.FunctionCallError() == errNoMatch {
-			return cty.NilVal, errNoMatch
+		if ok && extra.FunctionCallError() == ErrNoMatch {
+			return cty.NilVal, ErrNoMatch
 		}
 	}
 	if diags.HasErrors() {
@@ -137,7 +137,7 @@ func placed(expr hclsyntax.Expression, what string) error {
 // it found a mistake.
 func (d *decoder) check(expr hclsyntax.Expression, allowed []string) *Expression {
 	e := &Expression{expr: expr, funcs: d.outside.functions(dirOf(expr.Range()))}
-	ok := true
+	ok := d.checkLoops(expr)
 	for _, t := range expr.Variables() {
 		ok = d.checkVariable(e, t, allowed) && ok
 	}

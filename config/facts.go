@@ -30,9 +30,9 @@ type Facts struct {
 // Expressions compare text in that form, in which two names could become one.
 var ErrFact = errors.New("config: a name is not normal text and no rule can judge it")
 
-// errNoMatch means that an expression has no value for these facts, because
+// ErrNoMatch means that an expression has no value for these facts, because
 // the entry lacks an attr or a regex does not match.
-var errNoMatch = errors.New("config: the rule does not match")
+var ErrNoMatch = errors.New("config: no value for this client")
 
 const maxFact = 4096
 
@@ -47,7 +47,7 @@ var (
 func (e *Expression) variables(f Facts, edit func(string) string) (*hcl.EvalContext, error) {
 	for _, key := range e.attrs {
 		if _, ok := f.Attr[key]; !ok {
-			return nil, errNoMatch
+			return nil, ErrNoMatch
 		}
 	}
 	vars := make(map[string]cty.Value, len(e.names))

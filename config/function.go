@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"maps"
 	"regexp"
 	"slices"
@@ -27,7 +28,7 @@ func (o *outside) functions(dir string) map[string]function.Function {
 		"trimsuffix": stdlib.TrimSuffixFunc,
 		"split":      stdlib.SplitFunc,
 		"join":       stdlib.JoinFunc,
-		"replace":    stdlib.ReplaceFunc,
+		"replace":    replaceFunction(),
 		"contains":   stdlib.ContainsFunc,
 		"regex":      regexFunction(),
 		"env":        o.envFunction(),
@@ -72,6 +73,25 @@ func sha256Hex(s string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// maxText is the most that replace makes. Nested, it could make anything of a
+// short name.
+const maxText = 64 << 10
+
+func replaceFunction() function.Function {
+	param := func(name string) function.Parameter { return function.Parameter{Name: name, Type: cty.String} }
+	return function.New(&function.Spec{
+		Params: []function.Parameter{param("string"), param("old"), param("new")},
+		Type:   function.StaticReturnType(cty.String),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			s, from, to := args[0].AsString(), args[1].AsString(), args[2].AsString()
+			if len(s)+strings.Count(s, from)*len(to) > maxText {
+				return cty.NilVal, errors.New("the result is too long")
+			}
+			return cty.StringVal(strings.ReplaceAll(s, from, to)), nil
+		},
+	})
+}
+
 // regexFunction is the library's, with an error that can be recognised.
 func regexFunction() function.Function {
 	return function.New(&function.Spec{
@@ -82,7 +102,7 @@ func regexFunction() function.Function {
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 			v, err := stdlib.RegexFunc.Call(args)
 			if err != nil { // the pattern was tried when the file was loaded
-				return cty.NilVal, errNoMatch
+				return cty.NilVal, ErrNoMatch
 			}
 			return v, nil
 		},

@@ -78,6 +78,10 @@ type Listener struct {
 }
 
 func (f *File) readListener(d *decoder, b *hclsyntax.Block) {
+	if len(f.Listeners) >= maxListeners {
+		d.errorf(b.DefRange(), "Too many listeners", "There may be %d listeners.", maxListeners)
+		return
+	}
 	l := Listener{Name: b.Labels[0], LoginWithoutTLS: ClearTickets, LoginTimeout: time.Minute, Autologout: 10 * time.Minute}
 	l.Place = d.block(b, schema{what: "listener", fields: []field{
 		must("address", value(address(&l.Address))),

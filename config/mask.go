@@ -2,6 +2,8 @@ package config
 
 import (
 	"bytes"
+	"cmp"
+	"slices"
 	"sort"
 	"strings"
 	"unicode"
@@ -30,9 +32,9 @@ func maskSecrets(text []byte) *mask {
 	tokens, _ := hclsyntax.LexConfig(text, "", hcl.Pos{Line: 1, Column: 1})
 	m := &mask{}
 	last := 0
-	for i := 0; i < len(tokens); i++ {
-		from, to, next := secretAt(tokens, i)
-		if from < last || from >= to || to > len(text) {
+	for _, v := range secretValues(tokens) {
+		from, to := tokens[v.first].Range.Start.Byte, tokens[v.end-1].Range.End.Byte
+		if from < last { // inside another one
 			continue
 		}
 		m.text = appendPrintable(m.text, text[last:from])
@@ -40,7 +42,7 @@ func maskSecrets(text []byte) *mask {
 		m.text = append(m.text, stars...)
 		m.text = append(m.text, bytes.Repeat([]byte{'\n'}, bytes.Count(text[from:to], []byte{'\n'}))...)
 		m.spans = append(m.spans, span{from, to, start, len(m.text)})
-		last, i = to, next
+		last = to
 	}
 	m.text = appendPrintable(m.text, text[last:])
 	return m
@@ -59,56 +61,76 @@ func (m *mask) move(offset int) int {
 	return offset - s.to + s.newTo
 }
 
-// secretAt returns the bytes of the value that tokens[i] names, if it is to be
-// masked, and the index of the value's last token. Else from is to.
-func secretAt(tokens hclsyntax.Tokens, i int) (from, to, last int) {
-	name := tokens[i]
-	if name.Type != hclsyntax.TokenIdent && name.Type != hclsyntax.TokenQuotedLit {
-		return 0, 0, i
-	}
-	start := i + 1
-	if start < len(tokens) && tokens[start].Type == hclsyntax.TokenCQuote {
-		start++ // an object's key may be quoted
-	}
-	if start >= len(tokens) {
-		return 0, 0, i
-	}
-	assigned := tokens[start].Type == hclsyntax.TokenEqual || tokens[start].Type == hclsyntax.TokenColon
-	if assigned {
-		start++
-	} else if name.Type != hclsyntax.TokenIdent || tokens[start].Type != hclsyntax.TokenOQuote {
-		return 0, 0, i
-	}
-	end := valueEnd(tokens, start)
-	if end <= start {
-		return 0, 0, i
-	}
-	value := tokens[start:end]
-	secret := isSecretName(string(name.Bytes)) && !isPath(string(name.Bytes), value)
-	if !secret && !(assigned && callsOutside(value)) {
-		return 0, 0, i
-	}
-	return value[0].Range.Start.Byte, value[len(value)-1].Range.End.Byte, end - 1
+// A tokenValue is the value of an assignment: tokens first to end, without end.
+type tokenValue struct {
+	first, end int
+	depth      int // of the brackets around it
+	secret     bool
 }
 
-// valueEnd returns the index after the last token of the value that begins at
-// start: up to a line end, comma or closing bracket that is not inside it.
-func valueEnd(tokens hclsyntax.Tokens, start int) int {
+// secretValues returns the values to be masked, by their beginning. It goes
+// through the tokens once, whatever is nested in what.
+func secretValues(tokens hclsyntax.Tokens) []tokenValue {
+	var found, open []tokenValue
 	depth := 0
-	for i := start; i < len(tokens); i++ {
-		switch tokens[i].Type {
-		case hclsyntax.TokenEOF:
-			return i
-		case hclsyntax.TokenNewline, hclsyntax.TokenComma, hclsyntax.TokenComment:
-			if depth == 0 {
-				return i
+	closeTo := func(i, depth int) { // values end whose brackets do, or whose line
+		for len(open) > 0 && open[len(open)-1].depth >= depth {
+			v := open[len(open)-1]
+			open = open[:len(open)-1]
+			if v.end = i; v.secret && v.end > v.first {
+				found = append(found, v)
 			}
 		}
-		if depth += nesting(tokens[i].Type); depth < 0 {
-			return i
+	}
+	for i, t := range tokens {
+		switch t.Type {
+		case hclsyntax.TokenNewline, hclsyntax.TokenComma, hclsyntax.TokenComment:
+			closeTo(i, depth)
+		case hclsyntax.TokenEOF:
+			closeTo(i, -1<<31)
+		}
+		n := nesting(t.Type)
+		if depth += n; n < 0 {
+			closeTo(i, depth+1)
+		}
+		if len(open) > 0 && callsOutside(tokens[i:]) {
+			open[len(open)-1].secret = true
+		}
+		if first, secret, ok := assignedAt(tokens, i); ok {
+			at := depth
+			if t.Type == hclsyntax.TokenQuotedLit {
+				at-- // its quotes are closed before the value begins
+			}
+			open = append(open, tokenValue{first: first, depth: at, secret: secret})
 		}
 	}
-	return len(tokens)
+	slices.SortFunc(found, func(a, b tokenValue) int { return cmp.Compare(a.first, b.first) })
+	return found
+}
+
+// assignedAt returns where the value begins that tokens[i] is the name of, and
+// whether the name is a secret's.
+func assignedAt(tokens hclsyntax.Tokens, i int) (first int, secret, ok bool) {
+	name, next := tokens[i], i+1
+	switch name.Type {
+	case hclsyntax.TokenIdent:
+	case hclsyntax.TokenQuotedLit: // an object's key may be quoted
+		next++
+	default:
+		return 0, false, false
+	}
+	if next >= len(tokens) {
+		return 0, false, false
+	}
+	switch tokens[next].Type {
+	case hclsyntax.TokenEqual, hclsyntax.TokenColon:
+		secret = isSecretName(string(name.Bytes)) && !isPath(string(name.Bytes), tokens[next+1:])
+		return next + 1, secret, true
+	case hclsyntax.TokenOQuote: // no assignment, but meant to be one
+		secret = name.Type == hclsyntax.TokenIdent && isSecretName(string(name.Bytes))
+		return next, secret, secret
+	}
+	return 0, false, false
 }
 
 // isSecretName reports whether something so called is likely to be a secret.
@@ -120,31 +142,24 @@ func isSecretName(name string) bool {
 		}
 	}
 	words := strings.FieldsFunc(name, func(r rune) bool { return r == '_' || r == '-' })
-	for _, w := range words {
-		switch {
-		case w == "pass" || w == "pw" || w == "pin" || strings.HasSuffix(w, "key") || strings.HasSuffix(w, "keys"):
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(words, func(w string) bool {
+		return w == "pass" || w == "pw" || w == "pin" || strings.HasSuffix(w, "key") || strings.HasSuffix(w, "keys")
+	})
 }
 
 // isPath reports whether the value of name is the path of a file: what is
 // called …_file and has a slash. A password put there by mistake has none,
 // mostly.
 func isPath(name string, value hclsyntax.Tokens) bool {
-	return strings.HasSuffix(name, "_file") && len(value) == 3 &&
-		value[1].Type == hclsyntax.TokenQuotedLit && bytes.ContainsRune(value[1].Bytes, '/')
+	return strings.HasSuffix(name, "_file") && len(value) > 2 && value[0].Type == hclsyntax.TokenOQuote &&
+		value[1].Type == hclsyntax.TokenQuotedLit && bytes.ContainsRune(value[1].Bytes, '/') &&
+		value[2].Type == hclsyntax.TokenCQuote
 }
 
-// callsOutside reports whether a value calls env or file.
-func callsOutside(value hclsyntax.Tokens) bool {
-	for i, t := range value[:len(value)-1] {
-		if t.Type == hclsyntax.TokenIdent && value[i+1].Type == hclsyntax.TokenOParen && isOutside(string(t.Bytes)) {
-			return true
-		}
-	}
-	return false
+// callsOutside reports whether tokens begin with a call of env or file.
+func callsOutside(tokens hclsyntax.Tokens) bool {
+	return len(tokens) > 1 && tokens[0].Type == hclsyntax.TokenIdent && isOutside(string(tokens[0].Bytes)) &&
+		tokens[1].Type == hclsyntax.TokenOParen
 }
 
 // appendPrintable appends text with each control character but tab and line

@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -44,19 +43,22 @@ func (o *outside) env(name string, fallback ...string) (string, error) {
 	if s, ok := o.vars[name]; ok {
 		return s, nil
 	}
-	s, ok := os.LookupEnv(name)
-	switch {
-	case o.closed && len(fallback) == 0:
-		return "", errClosed
-	case ok && !o.closed && !utf8.ValidString(s):
-		return "", errors.New("it is no UTF-8")
-	case ok && !o.closed:
-		o.vars[name] = s
-		return s, nil
-	case len(fallback) == 0:
-		return "", errors.New("no such environment variable is set")
+	if !o.closed {
+		if s, ok := os.LookupEnv(name); ok {
+			if !utf8.ValidString(s) {
+				return "", errors.New("it is no UTF-8")
+			}
+			o.vars[name] = s
+			return s, nil
+		}
 	}
-	return fallback[0], nil
+	switch {
+	case len(fallback) > 0:
+		return fallback[0], nil
+	case o.closed:
+		return "", errClosed
+	}
+	return "", errors.New("no such environment variable is set")
 }
 
 // file returns the text of a file, whose name may be relative to dir, without
@@ -79,7 +81,7 @@ func (o *outside) file(dir, name string) (string, error) {
 		return "", err
 	}
 	if !utf8.Valid(text) {
-		return "", fmt.Errorf("it is no UTF-8")
+		return "", errors.New("it is no UTF-8")
 	}
 	s := strings.TrimRight(string(text), "\r\n")
 	o.files[name] = s

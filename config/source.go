@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -16,12 +15,16 @@ import (
 )
 
 // Bounds of what is read. The parser's time grows with the square of the
-// nesting and its stack with operators, so both have a bound as well.
+// nesting and of the pieces of a text, and its stack with operators, so these
+// have bounds as well.
 const (
 	maxSource    = 1 << 20
 	maxSources   = 1000
 	maxNesting   = 64
 	maxOperators = 10000
+	maxLines     = 2000
+	maxListeners = 1000
+	maxLoops     = 2
 )
 
 // A source is one configuration file as it was read.
@@ -119,26 +122,32 @@ func (s *source) parse() (*hclsyntax.Body, hcl.Diagnostics) {
 	return file.Body.(*hclsyntax.Body), diags
 }
 
-// checkBounds refuses what is nested too deep or has too many operators.
+// checkBounds refuses what is nested too deep, or has too many operators
+// or too long a text.
 func checkBounds(tokens hclsyntax.Tokens) *hcl.Diagnostic {
-	depth, operators := 0, 0
+	depth, operators, lines := 0, 0, 0
 	for _, t := range tokens {
 		depth += nesting(t.Type)
 		if isOperator(t.Type) {
 			operators++
 		}
-		if depth > maxNesting {
-			return &hcl.Diagnostic{Severity: hcl.DiagError, Subject: t.Range.Ptr(),
-				Summary: "Nested too deep",
-				Detail:  fmt.Sprintf("Brackets and templates may be nested %d deep.", maxNesting)}
+		if lines++; t.Type != hclsyntax.TokenStringLit && t.Type != hclsyntax.TokenQuotedLit {
+			lines = 0
 		}
-		if operators > maxOperators {
-			return &hcl.Diagnostic{Severity: hcl.DiagError, Subject: t.Range.Ptr(),
-				Summary: "Too many operators",
-				Detail:  fmt.Sprintf("One file may hold %d operators.", maxOperators)}
+		switch {
+		case depth > maxNesting:
+			return excess(t, "Nested too deep", "Brackets and templates may be nested %d deep.", maxNesting)
+		case operators > maxOperators:
+			return excess(t, "Too many operators", "One file may hold %d operators.", maxOperators)
+		case lines > maxLines:
+			return excess(t, "Too long a text", "A text may have %d lines or escapes.", maxLines)
 		}
 	}
 	return nil
+}
+
+func excess(t hclsyntax.Token, summary, format string, bound int) *hcl.Diagnostic {
+	return &hcl.Diagnostic{Severity: hcl.DiagError, Subject: t.Range.Ptr(), Summary: summary, Detail: fmt.Sprintf(format, bound)}
 }
 
 // nesting returns what a token adds to the depth of brackets and templates.
@@ -164,35 +173,4 @@ func isOperator(t hclsyntax.TokenType) bool {
 		return true
 	}
 	return false
-}
-
-// show returns the source as it may be shown, and where r is in it. Of a range
-// of several lines it keeps the first.
-func (s *source) show(r Range) (*hcl.File, *Range) {
-	if r.Start.Byte > len(s.text) {
-		return &hcl.File{}, &r
-	}
-	if i := bytes.IndexByte(s.text[r.Start.Byte:], '\n'); i >= 0 && r.Start.Byte+i < r.End.Byte {
-		r.End.Byte = r.Start.Byte + i
-	}
-	m := s.masked()
-	shown := r
-	shown.Start.Byte, shown.End.Byte = m.move(r.Start.Byte), m.move(r.End.Byte)
-	return &hcl.File{Bytes: m.text, Nav: s.context(r.Start.Byte)}, &shown
-}
-
-// A header is the block that a place is in, as the text writer asks for it.
-type header string
-
-// ContextString implements an interface that hcl's writer looks for.
-func (h header) ContextString(int) string { return string(h) }
-
-func (s *source) context(offset int) header {
-	if s.file == nil {
-		return ""
-	}
-	if nav, ok := s.file.Nav.(interface{ ContextString(int) string }); ok {
-		return header(nav.ContextString(offset))
-	}
-	return ""
 }
