@@ -19,36 +19,41 @@ func (s *session) stat(context.Context, []string) error {
 
 // list answers with numbers and sizes (RFC 1939 §5).
 func (s *session) list(_ context.Context, args []string) error {
-	return s.listing(args, func(n int, m maildrop.Message) {
-		s.c.Printf("%d %d", n, m.Size)
+	return s.listing(args, func(line []byte, m maildrop.Message) []byte {
+		return strconv.AppendInt(line, m.Size, 10)
 	})
 }
 
 // uidl answers with numbers and unique-ids (RFC 1939 §7).
 func (s *session) uidl(_ context.Context, args []string) error {
-	return s.listing(args, func(n int, m maildrop.Message) {
-		s.c.Printf("%d %s", n, m.UID)
+	return s.listing(args, func(line []byte, m maildrop.Message) []byte {
+		return append(line, m.UID...)
 	})
 }
 
 // listing writes one line for the message in args, or a multi-line reply with
-// one for each that is not marked.
-func (s *session) listing(args []string, line func(int, maildrop.Message)) error {
+// one for each that is not marked. what appends what a line says of its
+// message. A maildrop may hold a hundred thousand: no line allocates.
+func (s *session) listing(args []string, what func([]byte, maildrop.Message) []byte) error {
+	var line []byte
+	write := func(start string, n int, m maildrop.Message) {
+		line = strconv.AppendInt(append(line[:0], start...), int64(n), 10)
+		line = what(append(line, ' '), m)
+		line = append(line, "\r\n"...)
+		s.c.Write(line)
+	}
 	if len(args) == 1 {
 		n, m, err := s.message(args[0])
 		if err != nil {
 			return err
 		}
-		s.c.Printf("+OK ")
-		line(n, m)
-		s.c.Printf("\r\n")
+		write("+OK ", n, m)
 		return nil
 	}
 	n, octets := s.drop.Stat()
 	s.ok("%d messages (%d octets)", n, octets)
 	for n, m := range s.drop.All() {
-		line(n, m)
-		s.c.Printf("\r\n")
+		write("", n, m)
 	}
 	s.c.Printf(".\r\n")
 	return nil
