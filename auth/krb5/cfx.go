@@ -1,6 +1,8 @@
 package krb5
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha1"
@@ -61,9 +63,12 @@ type cfxKind struct {
 	macCipher bool
 }
 
-// cfxKeys are the derived keys of one direction: encryption, its integrity, and
-// checksums of tokens that are not encrypted (RFC 3961 §5.3).
-type cfxKeys struct{ ke, ki, kc []byte }
+// cfxKeys are the derived keys of one direction, ready for use: encryption, its
+// integrity, and checksums of tokens that are not encrypted (RFC 3961 §5.3).
+type cfxKeys struct {
+	ke     cipher.Block
+	ki, kc hash.Hash
+}
 
 func cfxKindOf(id int32) (k cfxKind, err error) {
 	switch id {
@@ -104,13 +109,14 @@ func newCFX(key types.EncryptionKey, subkey bool, sendSeq, recvSeq uint32) (*cfx
 }
 
 func (k cfxKind) keys(key []byte, usage uint32) (d cfxKeys, err error) {
-	if d.ke, err = k.etype.DeriveKey(key, common.GetUsageKe(usage)); err != nil {
-		return d, err
+	var derived [3][]byte
+	for i, constant := range [][]byte{common.GetUsageKe(usage), common.GetUsageKi(usage), common.GetUsageKc(usage)} {
+		if derived[i], err = k.etype.DeriveKey(key, constant); err != nil {
+			return d, err
+		}
 	}
-	if d.ki, err = k.etype.DeriveKey(key, common.GetUsageKi(usage)); err != nil {
-		return d, err
-	}
-	d.kc, err = k.etype.DeriveKey(key, common.GetUsageKc(usage))
+	d.ke, err = aes.NewCipher(derived[0])
+	d.ki, d.kc = hmac.New(k.hash, derived[1]), hmac.New(k.hash, derived[2])
 	return d, err
 }
 
@@ -123,7 +129,7 @@ func (c *cfx) overhead(sealed bool) int {
 }
 
 // wrap returns the next token, encrypted if seal is set.
-func (c *cfx) wrap(plain []byte, seal bool) ([]byte, error) {
+func (c *cfx) wrap(plain []byte, seal bool) []byte {
 	h := cfxHeader{flags: c.sendFlag, seq: c.sendSeq}
 	if seal {
 		h.flags |= cfxSealed
@@ -137,20 +143,23 @@ func (c *cfx) wrap(plain []byte, seal bool) ([]byte, error) {
 	// EC and RRC are zero.
 	mac := c.kind.mac(c.send.kc, plain, token)
 	binary.BigEndian.PutUint16(token[4:], uint16(len(mac)))
-	return append(append(token, plain...), mac...), nil
+	return append(append(token, plain...), mac...)
 }
 
-// seal appends {confounder | plain | header} and its integrity check to header.
-// No filler: none of the enctypes needs one.
-func (c *cfx) seal(header, plain []byte) ([]byte, error) {
-	inner := make([]byte, cfxConfounder, cfxConfounder+len(plain)+cfxHeaderSize)
-	rand.Read(inner)
-	inner = append(append(inner, plain...), header...)
-	_, cipher, err := c.kind.etype.EncryptData(c.send.ke, inner)
-	if err != nil {
-		return nil, err
+// seal appends {confounder | plain | header} encrypted and its integrity check
+// to header. There is no filler, as none of the enctypes needs it.
+func (c *cfx) seal(header, plain []byte) []byte {
+	token := append(header, make([]byte, cfxConfounder)...)
+	rand.Read(token[cfxHeaderSize:])
+	token = append(append(token, plain...), header...)
+	inner := token[cfxHeaderSize:]
+	if c.kind.macCipher {
+		ctsEncrypt(c.send.ke, inner)
+		return append(token, c.kind.cipherMAC(c.send.ki, inner)...)
 	}
-	return append(append(header, cipher...), c.kind.sealMAC(c.send.ki, inner, cipher)...), nil
+	mac := c.kind.mac(c.send.ki, inner)
+	ctsEncrypt(c.send.ke, inner)
+	return append(token, mac...)
 }
 
 // unwrap opens the peer's next token and reports whether it was encrypted. An
@@ -194,19 +203,25 @@ func (c *cfx) verify(h cfxHeader, body []byte) ([]byte, error) {
 }
 
 // unseal opens {confounder | plain | EC octets of filler | header} encrypted
-// and its integrity check. In the inner header RRC is zero (RFC 4121 §4.2.4).
+// and its integrity check, in place. In the inner header RRC is zero
+// (RFC 4121 §4.2.4).
 func (c *cfx) unseal(h cfxHeader, body []byte) ([]byte, error) {
 	n := len(body) - c.kind.macSize
 	if n < cfxConfounder+cfxHeaderSize+int(h.ec) {
 		return nil, fmt.Errorf("%w: length", errWrapToken)
 	}
-	inner, err := c.kind.etype.DecryptData(c.recv.ke, body[:n])
-	if err != nil || len(inner) != n {
-		return nil, fmt.Errorf("%w: cipher", errWrapToken)
+	inner := body[:n]
+	var mac []byte
+	if c.kind.macCipher {
+		mac = c.kind.cipherMAC(c.recv.ki, inner)
+		ctsDecrypt(c.recv.ke, inner)
+	} else {
+		ctsDecrypt(c.recv.ke, inner)
+		mac = c.kind.mac(c.recv.ki, inner)
 	}
 	h.rrc = 0
 	end := n - cfxHeaderSize
-	whole := hmac.Equal(c.kind.sealMAC(c.recv.ki, inner, body[:n]), body[n:])
+	whole := hmac.Equal(mac, body[n:])
 	if !whole || !hmac.Equal(inner[end:], h.append(nil)) {
 		return nil, fmt.Errorf("%w: integrity", errWrapToken)
 	}
@@ -214,19 +229,16 @@ func (c *cfx) unseal(h cfxHeader, body []byte) ([]byte, error) {
 	return inner[cfxConfounder:end:end], nil
 }
 
-// sealMAC is the integrity check of an encrypted token.
-func (k cfxKind) sealMAC(ki, inner, cipher []byte) []byte {
-	if k.macCipher {
-		var iv [cfxConfounder]byte
-		return k.mac(ki, iv[:], cipher)
-	}
-	return k.mac(ki, inner)
+// cipherMAC is the integrity check where it covers an IV, which is all zero
+// here, and the ciphertext.
+func (k cfxKind) cipherMAC(h hash.Hash, cipher []byte) []byte {
+	return k.mac(h, make([]byte, aes.BlockSize), cipher)
 }
 
-func (k cfxKind) mac(key []byte, parts ...[]byte) []byte {
-	m := hmac.New(k.hash, key)
+func (k cfxKind) mac(h hash.Hash, parts ...[]byte) []byte {
+	h.Reset()
 	for _, p := range parts {
-		m.Write(p)
+		h.Write(p)
 	}
-	return m.Sum(nil)[:k.macSize]
+	return h.Sum(nil)[:k.macSize]
 }

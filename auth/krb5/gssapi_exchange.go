@@ -167,7 +167,7 @@ func (x *gssExchange) offer() ([]byte, error) {
 		size = maxLayerToken
 	}
 	x.next = (*gssExchange).choice
-	return x.cfx.wrap(binary.BigEndian.AppendUint32(nil, uint32(x.offered)<<24|size), false)
+	return x.cfx.wrap(binary.BigEndian.AppendUint32(nil, uint32(x.offered)<<24|size), false), nil
 }
 
 // choice reads one layer, the longest token that the client takes, and the

@@ -43,7 +43,7 @@ func (l *gssLayer) Wrap(plain []byte) ([]byte, error) {
 	if len(plain) > l.maxPlain {
 		return nil, fmt.Errorf("krb5: wrap %d octets, the client takes %d", len(plain), l.maxPlain)
 	}
-	return l.cfx.wrap(plain, l.sealed)
+	return l.cfx.wrap(plain, l.sealed), nil
 }
 
 // Unwrap fails on a token that is not encrypted where it has to be. After an
