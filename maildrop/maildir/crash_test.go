@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"kpopd/maildrop"
 	"kpopd/maildrop/lease"
 	"kpopd/maildrop/storetest"
@@ -30,7 +32,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // done is what a victim says once its work is acknowledged: the reply to QUIT

@@ -343,6 +343,44 @@ func TestLateFolder(t *testing.T) {
 	f.want(f.files(), []string{"cur/2.a:2,S"})
 }
 
+// server runs disturb over and over until the function that it returns is
+// called.
+func (f *fixture) server() (stop func()) {
+	quit := make(chan struct{})
+	var server sync.WaitGroup
+	server.Go(func() {
+		for {
+			select {
+			case <-quit:
+				return
+			default:
+				if err := disturb(f.dir); err != nil {
+					f.Error(err)
+				}
+			}
+		}
+	})
+	stop = sync.OnceFunc(func() { close(quit); server.Wait() })
+	f.Cleanup(stop)
+	return stop
+}
+
+// A folder that takes several system calls to read shows every message, though
+// flags change between them.
+func TestLargeFolderInMotion(t *testing.T) {
+	f := newFixture(t)
+	const messages = 4000
+	for i := range messages {
+		f.put(fmt.Sprintf("cur/%d.M123456P12345Q%d.%s,S=2,W=3:2,", 1_700_000_000+i, i, strings.Repeat("h", 60)), "")
+	}
+	f.server()
+	for range 4 {
+		if n := len(f.list()); n != messages {
+			t.Fatalf("a session sees %d messages of %d", n, messages)
+		}
+	}
+}
+
 // While an IMAP server works on the Maildir, every session sees every message,
 // and what it deletes is gone for good.
 func TestMovingMessages(t *testing.T) {
@@ -352,20 +390,7 @@ func TestMovingMessages(t *testing.T) {
 		for i := range messages {
 			f.put(fmt.Sprintf("new/%d.a,S=2,W=3", 1000+i), "x\n")
 		}
-		stop := make(chan struct{})
-		var server sync.WaitGroup
-		server.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-					if err := disturb(f.dir); err != nil {
-						t.Error(err)
-					}
-				}
-			}
-		})
+		stop := f.server()
 		for range 5 {
 			if n := len(f.list()); n != messages {
 				t.Errorf("a session sees %d messages of %d", n, messages)
@@ -376,8 +401,7 @@ func TestMovingMessages(t *testing.T) {
 			f.must(d.Delete(n + 1))
 		}
 		err := d.Update(t.Context())
-		close(stop)
-		server.Wait()
+		stop()
 		if left := f.files(); err != nil || len(left) > 0 {
 			t.Errorf("Update = %v; left: %q", err, left)
 		}
