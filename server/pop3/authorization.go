@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"strings"
+	"unicode"
 
 	"kpopd/auth"
 	"kpopd/server"
@@ -131,7 +132,7 @@ func principal(id auth.Identity) []slog.Attr {
 		attrs = append(attrs, slog.String("principal", p))
 	}
 	if id.Authzid != "" {
-		attrs = append(attrs, slog.String("authzid", id.Authzid))
+		attrs = append(attrs, slog.String("authzid", clip(id.Authzid)))
 	}
 	return attrs
 }
@@ -155,13 +156,19 @@ func (s *session) refused(ctx context.Context, id auth.Identity, err error) erro
 	return reply
 }
 
-// clip shortens a name that a client made up, for the log.
+// clip makes a name that a client made up fit for the log: it is shortened, and
+// what does not print, or turns the direction of what follows, is replaced.
 func clip(name string) string {
 	const longest = 128
 	if len(name) > longest {
-		return strings.ToValidUTF8(name[:longest], "?") + "…"
+		name = name[:longest] + "…"
 	}
-	return name
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, name)
 }
 
 // stls begins TLS (RFC 2595 §4). Whatever the client said before has no

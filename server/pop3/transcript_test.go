@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -163,11 +164,42 @@ func (p *player) listen() {
 		return
 	}
 	data, closed := c.take()
+	for _, line := range strings.Split(string(data), "\r\n") {
+		if err := lawful(line); err != nil {
+			p.t.Errorf("%s:%d: %q: %v", p.file, p.at+1, line, err)
+		}
+	}
 	p.heard = append(p.heard, received(data)...)
 	if closed && !c.told {
 		c.told = true
 		p.heard = append(p.heard, "S.")
 	}
+}
+
+// lawful checks what is true of each first line of a reply.
+func lawful(line string) error {
+	text, negative := strings.CutPrefix(line, "-ERR ")
+	if !negative && !strings.HasPrefix(line, "+OK") {
+		return nil
+	}
+	if len(line) > 510 {
+		return errors.New("longer than 512 octets") // RFC 1939 §3
+	}
+	code, words, coded := strings.Cut(strings.TrimPrefix(text, "["), "] ")
+	if !strings.HasPrefix(text, "[") || !negative {
+		return nil
+	}
+	// RFC 2449 §8: what begins with a bracket is a code.
+	if !coded || !slices.Contains([]string{"IN-USE", "AUTH", "SYS/TEMP", "SYS/PERM"}, code) {
+		return errors.New("no such response code")
+	}
+	// fetchmail takes these for a server that is busy.
+	for _, word := range []string{"lock", "wait", "unavailable"} {
+		if code == "AUTH" && strings.Contains(strings.ToLower(words), word) {
+			return fmt.Errorf("a refusal that says %q", word)
+		}
+	}
+	return nil
 }
 
 // received writes received octets as lines of a transcript.
