@@ -4,10 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,30 +21,20 @@ const clientPatience = 45 * time.Second
 type Result struct {
 	// Code is the exit status; -1 when the client did not end by itself.
 	Code int
-	// Stdout and Stderr are what it printed. fetchmail prints what it says
-	// of its work to either.
+	// Stdout and Stderr are what it printed.
 	Stdout, Stderr string
-	// Mail is what it fetched: each message as delivered, in order; a client
-	// that adds header lines of its own, such as Received, adds them here.
-	Mail []string
 }
 
 // String returns everything for a failed test's log.
 func (r Result) String() string {
-	var b strings.Builder
-	b.WriteString("--- stdout\n" + r.Stdout + "--- stderr\n" + r.Stderr)
-	for _, m := range r.Mail {
-		b.WriteString("--- message\n" + m)
-	}
-	return b.String()
+	return fmt.Sprintf("exit status %d\n--- stdout\n%s--- stderr\n%s", r.Code, r.Stdout, r.Stderr)
 }
 
 // A client is one run of a client program in a home directory of its own.
 type client struct {
 	argv  []string
-	env   []string // nil: a bare environment
+	env   []string
 	stdin string
-	home  string // "": a new one
 }
 
 // runClient runs a client to its end. One that takes too long is killed with
@@ -53,14 +42,12 @@ type client struct {
 // a client do.
 func runClient(t testing.TB, c client) Result {
 	t.Helper()
-	if c.home == "" {
-		c.home = t.TempDir()
-	}
+	home := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), clientPatience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, c.argv[0], c.argv[1:]...)
-	cmd.Dir = c.home
-	cmd.Env = append(c.env, "HOME="+c.home, "LC_ALL=C", "TERM=dumb", "PATH=/usr/bin:/bin:/usr/sbin:/sbin")
+	cmd.Dir = home
+	cmd.Env = append(c.env, "HOME="+home, "LC_ALL=C", "TERM=dumb", "PATH=/usr/bin:/bin:/usr/sbin:/sbin")
 	cmd.Stdin = strings.NewReader(c.stdin)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -87,22 +74,4 @@ func splitAddr(t testing.TB, addr string) (host, port string) {
 		host = "localhost"
 	}
 	return host, port
-}
-
-// readMail returns the messages in files of a directory, in name order.
-func readMail(t testing.TB, dir string) []string {
-	t.Helper()
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		t.Fatalf("testenv: %v", err)
-	}
-	var mail []string
-	for _, entry := range entries {
-		data, err := os.ReadFile(filepath.Join(dir, entry.Name()))
-		if err != nil {
-			t.Fatalf("testenv: %v", err)
-		}
-		mail = append(mail, string(data))
-	}
-	return mail
 }
