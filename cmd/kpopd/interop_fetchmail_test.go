@@ -11,10 +11,11 @@ import (
 
 // A fetchmail is one configuration of fetchmail, and where its mail went.
 type fetchmail struct {
-	dir   string
-	env   []string
-	argv0 []string // before fetchmail itself, such as faketime and its arguments
-	rc    string
+	dir          string
+	env          []string
+	argv0        []string // before fetchmail itself, such as faketime and its arguments
+	host         string   // the server's name, as fetchmail has it
+	server, user string   // options
 }
 
 // Options of the user's part of a fetchmailrc. Without any, fetchmail wants
@@ -25,23 +26,30 @@ const (
 	allTLS = "ssl sslcertck sslcertfile %CA%"
 )
 
-// newFetchmail writes a fetchmailrc. server are its options for the server,
+// newFetchmail makes a fetchmail. server are its options for the server,
 // user those for the user; %CA% is the authority's certificate. cache holds
 // its tickets, "" none.
 func (s *site) newFetchmail(t testing.TB, cache, server, user string) *fetchmail {
 	t.Helper()
-	f := &fetchmail{dir: t.TempDir(), env: s.world.Env(cache)}
+	ca := strings.NewReplacer("%CA%", s.CA)
+	f := &fetchmail{dir: t.TempDir(), env: s.world.Env(cache), host: "localhost", server: ca.Replace(server), user: ca.Replace(user)}
 	f.env = append(f.env, "HOME="+f.dir, "FETCHMAILHOME="+f.dir)
-	f.rc = filepath.Join(f.dir, "rc")
 	if err := os.Mkdir(filepath.Join(f.dir, "mail"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	text := fmt.Sprintf("set invisible\npoll localhost no dns timeout 50 %s\n  %s is root here no rewrite\n  mda \"cat > $(mktemp %s/mail/XXXXXXXX)\"\n", server, user, f.dir)
-	text = strings.ReplaceAll(text, "%CA%", s.CA)
-	if err := os.WriteFile(f.rc, []byte(text), 0o600); err != nil {
+	f.write(t)
+	return f
+}
+
+// write writes the fetchmailrc. Without "invisible" and "no rewrite" fetchmail
+// would change the messages.
+func (f *fetchmail) write(t testing.TB) {
+	t.Helper()
+	text := fmt.Sprintf("set invisible\npoll %s no dns timeout 50 %s\n  %s is root here no rewrite\n  mda \"cat > $(mktemp %s/mail/XXXXXXXX)\"\n",
+		f.host, f.server, f.user, f.dir)
+	if err := os.WriteFile(filepath.Join(f.dir, "rc"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return f
 }
 
 // kpopServer are the options of a KPOP server. fetchmail sends its ticket's
@@ -55,7 +63,7 @@ func (d *daemon) kpopServer() string {
 func (f *fetchmail) poll(t testing.TB) clientRun {
 	t.Helper()
 	argv := append(slices.Clone(f.argv0), "fetchmail", "-v", "-v", "--nodetach", "--nosyslog",
-		"-f", f.rc, "--pidfile", f.dir+"/pid", "-i", f.dir+"/ids")
+		"-f", f.dir+"/rc", "--pidfile", f.dir+"/pid", "-i", f.dir+"/ids")
 	return runClient(t, f.env, "", argv...)
 }
 
@@ -88,8 +96,9 @@ func (f *fetchmail) collects(t testing.TB, want []string) clientRun {
 
 // The exit statuses of fetchmail(1).
 const (
-	fetchmailNone = 1 // no mail
-	fetchmailAuth = 3 // authentication failed
+	fetchmailNone  = 1 // no mail
+	fetchmailAuth  = 3 // authentication failed
+	fetchmailError = 7 // what a refused ticket is to it
 )
 
 func TestFetchmail(t *testing.T) {
