@@ -96,7 +96,7 @@ func altered(change func(*apReqMsg, *ticketMsg)) func(*testing.T, *Acceptor, *Mi
 	}
 }
 
-func alter(t *testing.T, apReq []byte, change func(*apReqMsg, *ticketMsg)) []byte {
+func alter(t testing.TB, apReq []byte, change func(*apReqMsg, *ticketMsg)) []byte {
 	t.Helper()
 	var req apReqMsg
 	var ticket ticketMsg
