@@ -1,10 +1,10 @@
 /*
  * The client's side of SASL GSSAPI (RFC 4752) on the GSS-API of the system.
  *
- *	gssclient TARGET MUTUAL LAYER SIZE AUTHZID BINDINGS
+ *	gssclient TARGET FLAGS LAYER SIZE AUTHZID BINDINGS
  *
- * TARGET is a host-based service, MUTUAL 0 or 1, LAYER 1, 2 or 4, SIZE the
- * longest token it takes, BINDINGS application data in hex or "-" for none.
+ * TARGET is a host-based service, FLAGS are those of the context that it asks
+ * for (RFC 2744), LAYER is 1, 2 or 4, SIZE the longest token it takes, BINDINGS application data in hex or "-" for none.
  * It reads challenges and writes responses as lines of hex. After the last
  * response it reads "w HEX" and writes HEX wrapped, or "u HEX" and writes
  * whether the token was encrypted, and what is in it.
@@ -65,16 +65,14 @@ static void challenge(gss_buffer_t b)
 	from_hex(line, b);
 }
 
-static gss_ctx_id_t establish(char *target, int mutual, char *bindings)
+static gss_ctx_id_t establish(char *target, OM_uint32 flags, char *bindings)
 {
-	OM_uint32 major, minor, flags = GSS_C_REPLAY_FLAG | GSS_C_SEQUENCE_FLAG | GSS_C_INTEG_FLAG | GSS_C_CONF_FLAG;
+	OM_uint32 major, minor;
 	gss_ctx_id_t ctx = GSS_C_NO_CONTEXT;
 	gss_buffer_desc name = { strlen(target), target }, in = { 0, NULL }, out;
 	struct gss_channel_bindings_struct cb, *binding = GSS_C_NO_CHANNEL_BINDINGS;
 	gss_name_t server;
 
-	if (mutual)
-		flags |= GSS_C_MUTUAL_FLAG;
 	if (strcmp(bindings, "-") != 0) {
 		memset(&cb, 0, sizeof cb);
 		from_hex(bindings, &cb.application_data);
@@ -103,7 +101,7 @@ static void negotiate(gss_ctx_id_t ctx, int layer, long size, char *authzid)
 	major = gss_unwrap(&minor, ctx, &in, &out, &sealed, NULL);
 	check("unwrap offer", major, minor);
 	if (out.length != 4 || sealed || !(((unsigned char *)out.value)[0] & layer)) {
-		fprintf(stderr, "bad offer\n");
+		fprintf(stderr, "bad offer of %zu octets, sealed %d, major %#x\n", out.length, sealed, major);
 		exit(1);
 	}
 	reply.length = 4 + strlen(authzid);
