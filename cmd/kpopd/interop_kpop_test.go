@@ -241,3 +241,14 @@ func TestSendauth(t *testing.T) {
 	})
 	d.stop(t)
 }
+
+// sendauth runs one session of the client on MIT's library, and returns what
+// the server said in it.
+func (s *site) sendauth(t testing.TB, d *daemon, user, lines string, flags ...string) string {
+	t.Helper()
+	r := s.world.RunSendauth(t, testenv.Sendauth(t), s.world.Kinit(t, user), d.addrs["kpop"], "pop/localhost", lines, flags...)
+	if r.Code != 0 {
+		t.Fatalf("status %d\n%v", r.Code, r)
+	}
+	return r.Stdout
+}
