@@ -226,6 +226,9 @@ func FuzzVerify(f *testing.F) {
 	users := make(map[string]string)
 	var lines []string
 	for i, v := range vectors() {
+		if strings.Contains(v.name, "crypt") {
+			continue // slow
+		}
 		user := fmt.Sprint("user", i)
 		users[user], lines = v.password, append(lines, user+":"+v.secret)
 	}
