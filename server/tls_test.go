@@ -246,10 +246,10 @@ func TestStalledHandshake(t *testing.T) {
 			if took := time.Since(start); took != 30*time.Second {
 				t.Errorf("implicit %v: cut after %v", implicit, took)
 			}
+			f.sessions.Wait()
 			if log := f.log.String(); !strings.Contains(log, server.ErrLoginTimeout.Error()) {
 				t.Errorf("log: %s", log)
 			}
-			f.sessions.Wait()
 		})
 	}
 }
