@@ -182,7 +182,7 @@ func allowedHint(allowed []string) string {
 	if len(allowed) == 0 {
 		return " This argument is evaluated when the file is loaded. If text is meant, put it in quotes."
 	}
-	return fmt.Sprintf(" There are %s.", strings.Join(allowed, ", "))
+	return fmt.Sprintf(" Known here: %s.", strings.Join(allowed, ", "))
 }
 
 // attrKey returns the X of attr.X or attr["X"].

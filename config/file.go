@@ -95,7 +95,7 @@ func load(sources []*source) (*File, Diagnostics) {
 		d.sources[s.name] = s
 		f.Read = append(f.Read, s.name)
 		body, diags := s.parse()
-		d.addHCL(diags)
+		d.addHCL(explain(diags))
 		if body != nil {
 			bodies = append(bodies, body)
 		}

@@ -132,7 +132,7 @@ func (d *decoder) checkName(e *Expression, c *hclsyntax.FunctionCallExpr) bool {
 		return true
 	}
 	names := slices.Sorted(maps.Keys(e.funcs))
-	d.errorf(c.NameRange, "Unknown function", "There is no function %q.%s There are %s.",
+	d.errorf(c.NameRange, "Unknown function", "There is no function %q.%s Known here: %s.",
 		c.Name, didYouMean(c.Name, names), strings.Join(names, ", "))
 	return false
 }

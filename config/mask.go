@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"cmp"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -27,25 +28,72 @@ type span struct{ from, to, newFrom, newTo int }
 var stars = []byte("***")
 
 // maskSecrets finds secrets by their tokens, because a file that does not
-// parse is shown most often.
+// parse is shown most often, and by its lines, because a quote that is not
+// closed turns what follows into text.
 func maskSecrets(text []byte) *mask {
 	tokens, _ := hclsyntax.LexConfig(text, "", hcl.Pos{Line: 1, Column: 1})
 	m := &mask{}
-	last := 0
 	for _, v := range secretValues(tokens) {
-		from, to := tokens[v.first].Range.Start.Byte, tokens[v.end-1].Range.End.Byte
-		if from < last { // inside another one
-			continue
-		}
-		m.text = appendPrintable(m.text, text[last:from])
-		start := len(m.text)
+		m.spans = append(m.spans, span{from: tokens[v.first].Range.Start.Byte, to: tokens[v.end-1].Range.End.Byte})
+	}
+	m.spans = append(m.spans, secretLines(text)...)
+	m.merge()
+	last := 0
+	for i := range m.spans {
+		s := &m.spans[i]
+		m.text = appendPrintable(m.text, text[last:s.from])
+		s.newFrom = len(m.text)
 		m.text = append(m.text, stars...)
-		m.text = append(m.text, bytes.Repeat([]byte{'\n'}, bytes.Count(text[from:to], []byte{'\n'}))...)
-		m.spans = append(m.spans, span{from, to, start, len(m.text)})
-		last = to
+		m.text = append(m.text, bytes.Repeat([]byte{'\n'}, bytes.Count(text[s.from:s.to], []byte{'\n'}))...)
+		s.newTo, last = len(m.text), s.to
 	}
 	m.text = appendPrintable(m.text, text[last:])
 	return m
+}
+
+// merge sorts the spans and joins those that overlap.
+func (m *mask) merge() {
+	slices.SortFunc(m.spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	var merged []span
+	for _, s := range m.spans {
+		if n := len(merged); n > 0 && s.from <= merged[n-1].to {
+			merged[n-1].to = max(merged[n-1].to, s.to)
+		} else {
+			merged = append(merged, s)
+		}
+	}
+	m.spans = merged
+}
+
+var (
+	assignment = regexp.MustCompile(`([A-Za-z][A-Za-z0-9_-]*)"?[ \t]*[=:]`)
+	userinfo   = regexp.MustCompile(`://([^/\s"]+)@`) // RFC 3986 §3.2.1
+)
+
+// secretLines returns the rests of lines that assign to a secret's name, and
+// the user names and passwords of URLs.
+func secretLines(text []byte) []span {
+	var spans []span
+	last := 0
+	for _, at := range assignment.FindAllSubmatchIndex(text, -1) {
+		if at[0] < last || !isSecretName(string(text[at[2]:at[3]])) {
+			continue
+		}
+		rest := text[at[1]:]
+		if i := bytes.IndexByte(rest, '\n'); i >= 0 {
+			rest = rest[:i]
+		}
+		value := bytes.TrimLeft(rest, " \t")
+		last = at[1] + len(rest)
+		path := bytes.HasSuffix(text[at[2]:at[3]], []byte("_file")) && bytes.ContainsRune(value, '/')
+		if !path && len(value) > 0 {
+			spans = append(spans, span{from: last - len(value), to: last})
+		}
+	}
+	for _, at := range userinfo.FindAllSubmatchIndex(text, -1) {
+		spans = append(spans, span{from: at[2], to: at[3]})
+	}
+	return spans
 }
 
 // move returns where the byte at offset of the original text went.

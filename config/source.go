@@ -122,6 +122,27 @@ func (s *source) parse() (*hclsyntax.Body, hcl.Diagnostics) {
 	return file.Body.(*hclsyntax.Body), diags
 }
 
+// explain leaves out what only repeats that a string was not closed, and says
+// more where one line holds a block of several arguments, as other dialects
+// permit.
+func explain(diags hcl.Diagnostics) hcl.Diagnostics {
+	unclosed := false
+	var out hcl.Diagnostics
+	for _, diag := range diags {
+		switch diag.Summary {
+		case "Invalid multi-line string":
+			if unclosed {
+				continue
+			}
+			unclosed = true
+		case "Invalid single-argument block definition":
+			diag.Detail += " Put each argument on a line of its own."
+		}
+		out = append(out, diag)
+	}
+	return out
+}
+
 // checkBounds refuses what is nested too deep, or has too many operators
 // or too long a text.
 func checkBounds(tokens hclsyntax.Tokens) *hcl.Diagnostic {

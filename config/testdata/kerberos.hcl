@@ -1,0 +1,29 @@
+hostname = "pop.example.com"
+
+mechanisms = ["GSSAPI", "PLAIN", "EXTERNAL", "OAUTHBEARER", "APOP"]
+
+listener "pop3" {
+  address  = ":110"
+  protocol = "pop3"
+  tls      = "off"
+}
+
+tls {
+  min_version = "1.1"
+}
+
+tls {
+  min_version = "1.2"
+}
+
+kerberos {
+  service         = "pop/host"
+  channel_binding = "require"
+  security_layers = ["none", "privacy"]
+  max_skew        = "1h"
+  realms          = ["CORP.EXAMPLE", ""]
+}
+
+maildrop "maildir" {
+  path = "/srv/mail/${maildrop}"
+}

@@ -1,0 +1,11 @@
+hostname = "pop.example.com"
+
+listener "pop3" {
+  address  = "127.0.0.1:110"
+  protocol = "pop3"
+  tls      = "off"
+}
+
+maildrop "maildir" {
+  path = env("HOME", "/root") == "" ? "/srv/${maildrop}" : maildrop
+}

@@ -1,0 +1,8 @@
+hostname = "pop.example.com
+
+account {
+  when     = contains(groups, "x"
+  maildrop = user
+}
+
+api_key = hunter2)
