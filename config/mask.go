@@ -112,8 +112,9 @@ func (m *mask) move(offset int) int {
 // A tokenValue is the value of an assignment: tokens first to end, without end.
 type tokenValue struct {
 	first, end int
-	depth      int // of the brackets around it
-	secret     bool
+	depth      int  // of the brackets around it
+	secret     bool // by its name
+	outside    bool // it calls env or file
 }
 
 // secretValues returns the values to be masked, by their beginning. It goes
@@ -125,7 +126,7 @@ func secretValues(tokens hclsyntax.Tokens) []tokenValue {
 		for len(open) > 0 && open[len(open)-1].depth >= depth {
 			v := open[len(open)-1]
 			open = open[:len(open)-1]
-			if v.end = i; v.secret && v.end > v.first {
+			if v.end = i; (v.secret || v.outside) && v.end > v.first {
 				found = append(found, v)
 			}
 		}
@@ -141,8 +142,8 @@ func secretValues(tokens hclsyntax.Tokens) []tokenValue {
 		if depth += n; n < 0 {
 			closeTo(i, depth+1)
 		}
-		if len(open) > 0 && callsOutside(tokens[i:]) {
-			open[len(open)-1].secret = true
+		if callsOutside(tokens[i:]) {
+			markOutside(tokens, open)
 		}
 		if first, secret, ok := assignedAt(tokens, i); ok {
 			at := depth
@@ -154,6 +155,20 @@ func secretValues(tokens hclsyntax.Tokens) []tokenValue {
 	}
 	slices.SortFunc(found, func(a, b tokenValue) int { return cmp.Compare(a.first, b.first) })
 	return found
+}
+
+// markOutside marks the innermost value, and those around it that begin on the
+// same line: what looks like one may be a branch of a conditional.
+func markOutside(tokens hclsyntax.Tokens, open []tokenValue) {
+	line := 0
+	for i := len(open) - 1; i >= 0 && !open[i].outside; i-- {
+		start := tokens[open[i].first-1].Range.Start.Line
+		if line != 0 && start != line {
+			return
+		}
+		line = start
+		open[i].outside = true
+	}
 }
 
 // assignedAt returns where the value begins that tokens[i] is the name of, and
