@@ -4,32 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"kpopd/maildrop"
-	"kpopd/maildrop/maildir"
 	"kpopd/maildrop/memory"
 	"kpopd/maildrop/storetest"
 )
-
-// newStore returns a store as configured by "<root>/${maildrop}/Maildir".
-func newStore(root string) *maildir.Store {
-	return &maildir.Store{
-		Root:     root,
-		Path:     func(name string) (string, error) { return name + "/Maildir", nil },
-		Hostname: "pop.example.test",
-	}
-}
 
 func TestStore(t *testing.T) {
 	storetest.TestStore(t, func(t *testing.T) storetest.Instance {
@@ -44,123 +29,6 @@ func TestStore(t *testing.T) {
 			},
 		}
 	})
-}
-
-// disturb does to a Maildir what IMAP servers do: moves messages from new to
-// cur and changes their flags.
-func disturb(dir string) error {
-	flags := []string{":2,", ":2,S", ":2,RS", ":2,FRSa"}
-	for _, sub := range []string{"new", "cur"} {
-		list, err := os.ReadDir(filepath.Join(dir, sub))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		for _, e := range list {
-			base, _, _ := strings.Cut(e.Name(), ":")
-			to := base + flags[rand.IntN(len(flags))]
-			err := os.Rename(filepath.Join(dir, sub, e.Name()), filepath.Join(dir, "cur", to))
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// A fixture is a store with one Maildir, of alice, whose files a test writes.
-type fixture struct {
-	*testing.T
-	store  *maildir.Store
-	locker memory.Locker
-	root   string
-	dir    string
-}
-
-func newFixture(t *testing.T) *fixture {
-	t.Helper()
-	root := t.TempDir()
-	f := &fixture{T: t, store: newStore(root), root: root, dir: filepath.Join(root, "alice", "Maildir")}
-	for _, sub := range []string{"tmp", "new", "cur"} {
-		f.must(os.MkdirAll(filepath.Join(f.dir, sub), 0o700))
-	}
-	return f
-}
-
-func (f *fixture) must(err error) {
-	f.Helper()
-	if err != nil {
-		f.Fatal(err)
-	}
-}
-
-// put writes a file, "new/name" or "cur/name", as other programs do.
-func (f *fixture) put(name, text string) {
-	f.Helper()
-	f.must(os.WriteFile(filepath.Join(f.dir, name), []byte(text), 0o600))
-}
-
-func (f *fixture) rename(from, to string) {
-	f.Helper()
-	f.must(os.Rename(filepath.Join(f.dir, from), filepath.Join(f.dir, to)))
-}
-
-func (f *fixture) open() *maildrop.Drop {
-	f.Helper()
-	d, err := maildrop.Open(f.Context(), "alice", &f.locker, f.store)
-	f.must(err)
-	f.Cleanup(func() { d.Close() })
-	return d
-}
-
-// list returns the listing of a session of its own.
-func (f *fixture) list() []maildrop.Message {
-	f.Helper()
-	d := f.open()
-	defer d.Close()
-	var all []maildrop.Message
-	for _, m := range d.All() {
-		all = append(all, m)
-	}
-	return all
-}
-
-func (f *fixture) uids() []string {
-	f.Helper()
-	var all []string
-	for _, m := range f.list() {
-		all = append(all, m.UID)
-	}
-	return all
-}
-
-func (f *fixture) text(d *maildrop.Drop, n int) string {
-	f.Helper()
-	c, err := d.Retrieve(f.Context(), n)
-	f.must(err)
-	text, err := io.ReadAll(c)
-	f.must(errors.Join(err, c.Close()))
-	return string(text)
-}
-
-// files returns the names of all files below the Maildir.
-func (f *fixture) files() []string {
-	f.Helper()
-	var all []string
-	f.must(filepath.WalkDir(f.dir, func(path string, e fs.DirEntry, err error) error {
-		if err == nil && !e.IsDir() {
-			name, _ := filepath.Rel(f.dir, path)
-			all = append(all, name)
-		}
-		return err
-	}))
-	return all
-}
-
-func (f *fixture) want(got, want []string) {
-	f.Helper()
-	if !slices.Equal(got, want) {
-		f.Errorf("got  %q\nwant %q", got, want)
-	}
 }
 
 func TestNothingIsMadeAtLogin(t *testing.T) {
@@ -343,28 +211,6 @@ func TestLateFolder(t *testing.T) {
 	f.want(f.files(), []string{"cur/2.a:2,S"})
 }
 
-// server runs disturb over and over until the function that it returns is
-// called.
-func (f *fixture) server() (stop func()) {
-	quit := make(chan struct{})
-	var server sync.WaitGroup
-	server.Go(func() {
-		for {
-			select {
-			case <-quit:
-				return
-			default:
-				if err := disturb(f.dir); err != nil {
-					f.Error(err)
-				}
-			}
-		}
-	})
-	stop = sync.OnceFunc(func() { close(quit); server.Wait() })
-	f.Cleanup(stop)
-	return stop
-}
-
 // A folder that takes several system calls to read shows every message, though
 // flags change between them.
 func TestLargeFolderInMotion(t *testing.T) {
@@ -466,127 +312,6 @@ func TestLargeTextIsAFile(t *testing.T) {
 	}
 	if got := f.text(d, 1); got != large {
 		t.Errorf("%d octets came back, or others", len(got))
-	}
-}
-
-// Nothing but regular files is a message, and nothing makes a session wait.
-func TestHostileFiles(t *testing.T) {
-	f := newFixture(t)
-	secret := filepath.Join(t.TempDir(), "secret")
-	f.must(os.WriteFile(secret, []byte("secret\n"), 0o600))
-	f.put("new/5.good", "good\n")
-	for _, sub := range []string{"new/", "cur/"} {
-		at := func(name string) string { return filepath.Join(f.dir, sub+name) }
-		f.must(os.Symlink(secret, at("1.link,S=7,W=8")))
-		f.must(os.Symlink("5.good", at("1.inside")))
-		f.must(os.Symlink("/nowhere", at("1.dangling")))
-		f.must(unix.Mkfifo(at("2.fifo,W=5"), 0o600))
-		f.must(os.Mkdir(at("3.directory,W=5"), 0o700))
-		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
-		f.must(err)
-		defer unix.Close(fd)
-		t.Chdir(filepath.Join(f.dir, sub)) // socket addresses are short
-		f.must(unix.Bind(fd, &unix.SockaddrUnix{Name: "4.socket"}))
-		if os.Geteuid() == 0 {
-			f.must(unix.Mknod(at("6.device"), unix.S_IFCHR|0o600, int(unix.Mkdev(1, 5)))) // /dev/zero
-		}
-	}
-	f.want(f.uids(), []string{"5.good"})
-}
-
-// Something else took the place of a message after the listing.
-func TestReplacedMessage(t *testing.T) {
-	for kind, replace := range map[string]func(path string) error{
-		"link":      func(path string) error { return os.Symlink("/etc/passwd", path) },
-		"fifo":      func(path string) error { return unix.Mkfifo(path, 0o600) },
-		"directory": func(path string) error { return os.Mkdir(path, 0o700) },
-	} {
-		f := newFixture(t)
-		f.put("new/1.a", "one\n")
-		d := f.open()
-		path := filepath.Join(f.dir, "new/1.a")
-		f.must(os.Remove(path))
-		f.must(replace(path))
-		if c, err := d.Retrieve(t.Context(), 1); !errors.Is(err, maildrop.ErrVanished) {
-			t.Errorf("%s: Retrieve = %v, %v; want ErrVanished", kind, c, err)
-		}
-		d.Close()
-	}
-}
-
-func TestHardLinkIsAMessage(t *testing.T) {
-	f := newFixture(t)
-	copied := filepath.Join(f.root, "copy")
-	f.must(os.WriteFile(copied, []byte("one\n"), 0o600))
-	f.must(os.Link(copied, filepath.Join(f.dir, "new/1.a")))
-	d := f.open()
-	if got := f.text(d, 1); got != "one\n" {
-		t.Errorf("message = %q", got)
-	}
-	f.must(d.Delete(1))
-	f.must(d.Update(t.Context()))
-	if text, err := os.ReadFile(copied); err != nil || string(text) != "one\n" {
-		t.Errorf("the other link holds %q, %v", text, err)
-	}
-}
-
-// No directory on the way from the root to the messages may be a link, not
-// even one that stays inside: it would lead to another's mail.
-func TestLinkedDirectories(t *testing.T) {
-	f := newFixture(t)
-	f.put("new/1.a", "alice's\n")
-	link := func(to, name string) {
-		f.Helper()
-		path := filepath.Join(f.root, name)
-		f.must(os.MkdirAll(filepath.Dir(path), 0o700))
-		f.must(os.Symlink(to, path))
-	}
-	link("alice", "bob")
-	link("../alice/Maildir", "carol/Maildir")
-	for _, sub := range []string{"new", "cur", "tmp"} {
-		f.must(os.MkdirAll(filepath.Join(f.root, "dave-"+sub, "Maildir"), 0o700))
-		link("../../alice/Maildir/"+sub, "dave-"+sub+"/Maildir/"+sub)
-	}
-	before := f.files()
-	for _, name := range []string{"bob", "carol", "dave-new", "dave-cur"} {
-		if d, err := maildrop.Open(t.Context(), name, &f.locker, f.store); err == nil {
-			n, _ := d.Stat()
-			t.Errorf("%s has %d messages", name, n)
-		} else if !strings.Contains(err.Error(), "symbolic link") {
-			t.Errorf("%s: %v; want an error that tells of the link", name, err)
-		}
-	}
-	for _, name := range []string{"bob", "carol", "dave-new", "dave-cur", "dave-tmp"} {
-		if err := f.store.Deliver(t.Context(), name, strings.NewReader("x\n")); err == nil {
-			t.Errorf("something was delivered to %s", name)
-		}
-	}
-	f.want(f.files(), before)
-}
-
-// What Path returns is checked as well as what it is given.
-func TestPaths(t *testing.T) {
-	root := filepath.Join(t.TempDir(), "root")
-	if err := os.Mkdir(root, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range []string{"", ".", "..", "../x", "a/../../x", "a/..", "/etc", "a//b", "a/", "./a", "a/./b", "a\x00b", "a\nb"} {
-		store := &maildir.Store{Root: root, Path: func(string) (string, error) { return path, nil }}
-		if err := store.Deliver(t.Context(), "alice", strings.NewReader("x\n")); !errors.Is(err, maildrop.ErrName) {
-			t.Errorf("path %q: Deliver = %v, want ErrName", path, err)
-		}
-	}
-	store := &maildir.Store{Root: root}
-	if err := store.Deliver(t.Context(), "a/b", strings.NewReader("x\n")); err != nil {
-		t.Fatal(err)
-	}
-	if list, err := os.ReadDir(filepath.Join(root, "a/b/new")); err != nil || len(list) != 1 {
-		t.Errorf("a/b/new holds %v, %v", list, err)
-	}
-	broken := errors.New("no such attribute")
-	store.Path = func(string) (string, error) { return "", broken }
-	if err := store.Deliver(t.Context(), "alice", strings.NewReader("x\n")); !errors.Is(err, broken) {
-		t.Errorf("Deliver = %v, want Path's error", err)
 	}
 }
 
