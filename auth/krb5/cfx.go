@@ -63,11 +63,15 @@ type cfxKind struct {
 	macCipher bool
 }
 
-// cfxKeys are the derived keys of one direction, ready for use: encryption, its
-// integrity, and checksums of tokens that are not encrypted (RFC 3961 §5.3).
+// cfxKeys are the derived keys of one direction (RFC 3961 §5.3): for checksums
+// of tokens that are not encrypted, and once [cfx.prepare] was called for
+// encryption and its integrity. Most contexts never encrypt, and deriving keys
+// is what costs most in making one.
 type cfxKeys struct {
+	key    []byte // from which they are derived
+	usage  uint32
+	kc, ki hash.Hash
 	ke     cipher.Block
-	ki, kc hash.Hash
 }
 
 func cfxKindOf(id int32) (k cfxKind, err error) {
@@ -101,23 +105,38 @@ func newCFX(key types.EncryptionKey, subkey bool, sendSeq, recvSeq uint32) (*cfx
 		c.sendFlag |= cfxAcceptorSubkey
 		c.recvFlag |= cfxAcceptorSubkey
 	}
-	if c.send, err = kind.keys(key.KeyValue, usageAcceptorSeal); err != nil {
-		return nil, err
+	c.send = cfxKeys{key: key.KeyValue, usage: usageAcceptorSeal}
+	c.recv = cfxKeys{key: key.KeyValue, usage: usageInitiatorSeal}
+	for _, d := range []*cfxKeys{&c.send, &c.recv} {
+		kc, err := kind.etype.DeriveKey(d.key, common.GetUsageKc(d.usage))
+		if err != nil {
+			return nil, err
+		}
+		d.kc = hmac.New(kind.hash, kc)
 	}
-	c.recv, err = kind.keys(key.KeyValue, usageInitiatorSeal)
-	return c, err
+	return c, nil
 }
 
-func (k cfxKind) keys(key []byte, usage uint32) (d cfxKeys, err error) {
-	var derived [3][]byte
-	for i, constant := range [][]byte{common.GetUsageKe(usage), common.GetUsageKi(usage), common.GetUsageKc(usage)} {
-		if derived[i], err = k.etype.DeriveKey(key, constant); err != nil {
-			return d, err
+// prepare makes c ready for encryption. It may be called again.
+func (c *cfx) prepare() error {
+	for _, d := range []*cfxKeys{&c.send, &c.recv} {
+		if d.ke != nil {
+			continue
+		}
+		ki, err := c.kind.etype.DeriveKey(d.key, common.GetUsageKi(d.usage))
+		if err != nil {
+			return err
+		}
+		ke, err := c.kind.etype.DeriveKey(d.key, common.GetUsageKe(d.usage))
+		if err != nil {
+			return err
+		}
+		d.ki = hmac.New(c.kind.hash, ki)
+		if d.ke, err = aes.NewCipher(ke); err != nil {
+			return err
 		}
 	}
-	d.ke, err = aes.NewCipher(derived[0])
-	d.ki, d.kc = hmac.New(k.hash, derived[1]), hmac.New(k.hash, derived[2])
-	return d, err
+	return nil
 }
 
 // overhead is by how much a token is longer than what it wraps.
@@ -128,7 +147,8 @@ func (c *cfx) overhead(sealed bool) int {
 	return cfxHeaderSize + c.kind.macSize
 }
 
-// wrap returns the next token, encrypted if seal is set.
+// wrap returns the next token, encrypted if seal is set, which takes a call of
+// prepare before.
 func (c *cfx) wrap(plain []byte, seal bool) []byte {
 	h := cfxHeader{flags: c.sendFlag, seq: c.sendSeq}
 	if seal {
@@ -206,6 +226,9 @@ func (c *cfx) verify(h cfxHeader, body []byte) ([]byte, error) {
 // and its integrity check, in place. In the inner header RRC is zero
 // (RFC 4121 §4.2.4).
 func (c *cfx) unseal(h cfxHeader, body []byte) ([]byte, error) {
+	if err := c.prepare(); err != nil {
+		return nil, err
+	}
 	n := len(body) - c.kind.macSize
 	if n < cfxConfounder+cfxHeaderSize+int(h.ec) {
 		return nil, fmt.Errorf("%w: length", errWrapToken)

@@ -34,6 +34,9 @@ func cfxPair(t testing.TB, etype int32) (client, server *cfx) {
 		t.Fatal(err)
 	}
 	server, err = newCFX(key, true, 7, 1<<32-2)
+	if err == nil {
+		err = server.prepare()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,6 +48,9 @@ func initiatorCFX(t testing.TB, key types.EncryptionKey, subkey bool, sendSeq, r
 	t.Helper()
 	c, err := newCFX(key, subkey, sendSeq, recvSeq)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.prepare(); err != nil {
 		t.Fatal(err)
 	}
 	c.send, c.recv = c.recv, c.send
@@ -198,6 +204,9 @@ func TestCFXAgainstLibrary(t *testing.T) {
 			t.Fatal(err)
 		}
 		c, err := newCFX(key, false, 3, 0)
+		if err == nil {
+			err = c.prepare()
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -202,7 +202,10 @@ func (x *gssExchange) choose(chosen LayerSet, size int) error {
 	case chosen == LayerNone:
 		return nil
 	}
-	layer := newGSSLayer(x.cfx, chosen == LayerConfidentiality, size)
+	layer, err := newGSSLayer(x.cfx, chosen == LayerConfidentiality, size)
+	if err != nil {
+		return refuseGSS("bad-context-key", "%w", err)
+	}
 	if layer.MaxPlain() < minLayerPlain {
 		return refuseGSS("bad-layer", "the client takes tokens of %d octets only", size)
 	}

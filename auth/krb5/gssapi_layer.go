@@ -32,8 +32,13 @@ var _ auth.SecurityLayer = (*gssLayer)(nil)
 
 // newGSSLayer returns a layer to a client that takes tokens of up to size
 // octets, the whole token counted.
-func newGSSLayer(c *cfx, sealed bool, size int) *gssLayer {
-	return &gssLayer{c, sealed, min(max(size-c.overhead(sealed), 0), maxLayerPlain)}
+func newGSSLayer(c *cfx, sealed bool, size int) (*gssLayer, error) {
+	if sealed {
+		if err := c.prepare(); err != nil {
+			return nil, err
+		}
+	}
+	return &gssLayer{c, sealed, min(max(size-c.overhead(sealed), 0), maxLayerPlain)}, nil
 }
 
 func (l *gssLayer) MaxPlain() int { return l.maxPlain }
