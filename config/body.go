@@ -72,6 +72,10 @@ type decoder struct {
 	sources  map[string]*source
 	outside  *outside
 	problems Diagnostics
+
+	// partial: a file does not parse, and what seems to be missing may be in
+	// what was not understood.
+	partial bool
 }
 
 func (d *decoder) errorf(at Range, summary, format string, args ...any) {
@@ -124,7 +128,7 @@ func (d *decoder) bodies(bodies []*hclsyntax.Body, header Range, s schema) Place
 		switch {
 		case ok:
 			f.set(d, a)
-		case f.required:
+		case f.required && !d.partial:
 			d.errorf(header, "Missing argument", "The argument %q is required%s.", f.name, s.in())
 		}
 	}
@@ -201,7 +205,7 @@ func (d *decoder) blocks(bodies []*hclsyntax.Body, header Range, s schema) {
 		}
 	}
 	for _, kind := range s.blocks {
-		if kind.required && first[kind.name] == nil && !d.said(kind.name, bodies) {
+		if kind.required && !d.partial && first[kind.name] == nil && !d.said(kind.name, bodies) {
 			d.errorf(header, "Missing block", "A %q block is required%s.", kind.name, cmp.Or(s.in(), " here"))
 		}
 	}

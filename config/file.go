@@ -100,10 +100,8 @@ func load(sources []*source) (*File, Diagnostics) {
 			bodies = append(bodies, body)
 		}
 	}
-	// What a broken file lacks is not to be reported as missing.
-	if !d.problems.HasErrors() {
-		d.file(f, bodies, top(sources[0].name))
-	}
+	d.partial = d.problems.HasErrors()
+	d.file(f, bodies, top(sources[0].name))
 	f.Read = append(f.Read, d.outside.close()...)
 	d.problems.sort()
 	if d.problems.HasErrors() {
@@ -154,7 +152,9 @@ func (d *decoder) file(f *File, bodies []*hclsyntax.Body, header Range) {
 	if implied {
 		f.Listeners = defaultListeners(header, f.Kerberos != nil)
 	}
-	d.checkFile(f, implied)
+	if !d.partial {
+		d.checkFile(f, implied)
+	}
 }
 
 // hostname takes a DNS host name (RFC 1123 §2.1), because it becomes part of

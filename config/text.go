@@ -114,10 +114,15 @@ func (s *source) header(offset int) string {
 	if s.file == nil {
 		return ""
 	}
-	if nav, ok := s.file.Nav.(interface{ ContextString(int) string }); ok {
-		return nav.ContextString(offset)
+	nav, ok := s.file.Nav.(interface{ ContextString(int) string })
+	if !ok {
+		return ""
 	}
-	return ""
+	header := nav.ContextString(offset)
+	if kind, _, _ := strings.Cut(header, " "); isSecretName(kind) {
+		return kind // its label would be the secret
+	}
+	return header
 }
 
 // wrap breaks s into lines of at most width columns, where its spaces permit.
