@@ -61,6 +61,68 @@ func TestReadLine(t *testing.T) {
 	}
 }
 
+// A protocol may begin with octets and go on with lines, or the other way
+// round: nothing that has arrived is lost between the two.
+func TestRead(t *testing.T) {
+	f := newFixture(func(_ context.Context, c *server.Conn) error {
+		for range 3 {
+			octets := make([]byte, 4)
+			if _, err := io.ReadFull(c, octets); err != nil {
+				return err
+			}
+			line, err := c.ReadLine(100)
+			if err != nil {
+				return err
+			}
+			c.Write(octets)
+			c.Printf(" %s\r\n", line)
+		}
+		_, err := c.Read(make([]byte, 1))
+		return err
+	})
+	c, ended := f.connect("192.0.2.1")
+	r := bufio.NewReader(c)
+	io.WriteString(c, "\x00\r\n\x01one\r\n")
+	expect(t, r, "\x00")
+	expect(t, r, "\x01 one")
+	io.WriteString(c, "abcdtwo\r\nef")
+	expect(t, r, "abcd two")
+	io.WriteString(c, "gh")
+	io.WriteString(c, "three\r\n")
+	expect(t, r, "efgh three")
+	c.Close()
+	if err := <-ended; err != io.EOF {
+		t.Errorf("ended with %v", err)
+	}
+	f.sessions.Wait()
+}
+
+// Reading octets has the deadlines of reading lines, and sends first what is
+// to be sent.
+func TestReadDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(func(_ context.Context, c *server.Conn) error {
+			c.Printf("first\r\n")
+			for {
+				if _, err := c.Read(make([]byte, 10)); err != nil {
+					return err
+				}
+			}
+		})
+		start := time.Now()
+		c, ended := f.connect("192.0.2.1")
+		expect(t, bufio.NewReader(c), "first")
+		for range 5 {
+			time.Sleep(10 * time.Second)
+			io.WriteString(c, "x")
+		}
+		if err := <-ended; err != server.ErrLoginTimeout || time.Since(start) != time.Minute {
+			t.Errorf("ended with %v after %v", err, time.Since(start))
+		}
+		f.sessions.Wait()
+	})
+}
+
 // The limit depends on how the line begins; a line much larger than the buffer
 // comes whole.
 func TestReadLineFunc(t *testing.T) {

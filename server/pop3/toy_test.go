@@ -152,8 +152,11 @@ type brittle struct {
 var errBroken = errors.New("disk is on fire")
 
 func (b *brittle) Lock(ctx context.Context, name string) (maildrop.Lease, error) {
-	if b.fail["lock"] {
+	switch {
+	case b.fail["lock"]:
 		return nil, errBroken
+	case b.fail["name"]:
+		return nil, maildrop.ErrName
 	}
 	l, err := b.Locker.Lock(ctx, name)
 	if err != nil {
@@ -164,8 +167,11 @@ func (b *brittle) Lock(ctx context.Context, name string) (maildrop.Lease, error)
 }
 
 func (b *brittle) Open(ctx context.Context, l maildrop.Lease) (maildrop.Box, error) {
-	if b.fail["open"] {
+	switch {
+	case b.fail["open"]:
 		return nil, errBroken
+	case b.fail["absent"]:
+		return nil, maildrop.ErrNotExist
 	}
 	box, err := b.Store.Open(ctx, l)
 	if err != nil {
@@ -197,6 +203,9 @@ func (x *brittleBox) Retrieve(ctx context.Context, i int) (maildrop.Content, err
 	c, err := x.Box.Retrieve(ctx, i)
 	if err == nil && x.b.fail["read"] {
 		c.ReadCloser = io.NopCloser(io.MultiReader(io.LimitReader(c.ReadCloser, 10), brokenReader{}))
+	}
+	if err == nil && x.b.fail["short"] {
+		c.ReadCloser = io.NopCloser(io.LimitReader(c.ReadCloser, 10))
 	}
 	return c, err
 }

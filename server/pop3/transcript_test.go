@@ -93,7 +93,8 @@ type player struct {
 	clients map[string]*client
 	current string
 	heard   []string
-	stopped <-chan error // a Shutdown that has begun
+	cancel  context.CancelFunc // of the last session's context
+	stopped <-chan error       // a Shutdown that has begun
 }
 
 // play performs each act and compares what follows it.
@@ -241,6 +242,9 @@ func (p *player) end() {
 	for _, c := range p.clients {
 		c.close()
 	}
+	if p.cancel != nil {
+		p.cancel()
+	}
 	if p.stopped != nil {
 		<-p.stopped
 	}
@@ -307,6 +311,7 @@ var acts = map[string]func(p *player, rest string, words []string){
 	},
 	"fail":     func(p *player, _ string, words []string) { p.w.store.fail[words[0]] = true },
 	"repair":   func(p *player, _ string, words []string) { p.w.store.fail[words[0]] = false },
+	"cancel":   func(p *player, _ string, _ []string) { p.cancel() },
 	"outage":   func(p *player, _ string, words []string) { p.w.outage = words[0] == "on" },
 	"lose":     func(p *player, _ string, _ []string) { close(p.w.store.last.lost) },
 	"shutdown": func(p *player, rest string, _ []string) { p.shutdown(rest) },
@@ -317,13 +322,19 @@ var acts = map[string]func(p *player, rest string, words []string){
 			p.say("%s", line)
 		}
 	},
+	"logged": func(p *player, rest string, _ []string) {
+		p.w.mu.Lock()
+		defer p.w.mu.Unlock()
+		p.say("%v", strings.Contains(p.w.log.String(), rest))
+	},
 	"end":     func(p *player, _ string, _ []string) { p.ended() },
 	"stopped": func(p *player, _ string, _ []string) { p.isStopped() },
 }
 
 func (p *player) connect(_ string, words []string) {
 	p.current = strings.Join(words, " ")
-	p.clients[p.current] = p.w.connect(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
+	p.clients[p.current], p.cancel = p.w.connect(ctx), cancel
 }
 
 func (p *player) tls(words []string) {
