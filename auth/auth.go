@@ -25,14 +25,14 @@ var (
 	// asks the next one.
 	ErrUnknown = errors.New("auth: user is not known here")
 	// ErrCredentials means that the proof was wrong: password, digest, ticket
-	// or token. It ends a chain. RFC 3206 §4: [AUTH].
+	// or token. It ends a chain. RFC 3206 §5: [AUTH].
 	ErrCredentials = errors.New("auth: wrong credentials")
 	// ErrDenied means that the proof was right but this identity may not have
 	// what it asked for: disabled, no account rule, a foreign authzid.
 	ErrDenied = errors.New("auth: not permitted")
 	// ErrUnavailable means that nobody could say: a directory or a replay
 	// cache is out of order. It is never a bypass and never a wrong password.
-	// RFC 3206 §3: [SYS/TEMP].
+	// RFC 3206 §4: [SYS/TEMP].
 	ErrUnavailable = errors.New("auth: temporarily unable to authenticate")
 )
 
