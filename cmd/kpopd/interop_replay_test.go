@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/base64"
-	"errors"
 	"io"
 	"net"
 	"os"
@@ -134,6 +133,40 @@ func replayed(t testing.TB, d *daemon, session []byte) {
 	d.refused(t, mark, "replayed-authenticator")
 }
 
+// TestReplayRace shows one AP-REQ to two processes at the same time, many
+// times: one of them accepts it, the other does not.
+func TestReplayRace(t *testing.T) {
+	t.Parallel()
+	s := newMintedSite(t)
+	daemons := []*daemon{s.start(t), s.start(t)}
+	for range 25 {
+		var all []*client
+		apReq := s.aliceRequest(t)
+		for i := range 6 {
+			c := dial(t, daemons[i%2].addrs["kpop"])
+			c.send([]byte(kpopVersions))
+			c.octets(1)
+			all = append(all, c)
+		}
+		for _, c := range all {
+			c.send(kpopFrame(apReq))
+		}
+		accepted := 0
+		for _, c := range all {
+			if len(c.frame()) == 0 {
+				accepted++
+			}
+			c.Close()
+		}
+		if accepted != 1 {
+			t.Fatalf("%d of %d connections accept one AP-REQ", accepted, len(all))
+		}
+	}
+	for _, d := range daemons {
+		d.stop(t)
+	}
+}
+
 // TestReplayByClient replays an AP-REQ that the client on MIT's library saved.
 func TestReplayByClient(t *testing.T) {
 	t.Parallel()
@@ -191,7 +224,7 @@ func heardToken(t testing.TB, session []byte) []byte {
 	line, _, _ := bytes.Cut(rest, []byte("\r\n"))
 	token, err := base64.StdEncoding.DecodeString(string(line))
 	if !ok || err != nil || len(token) < 100 || token[0] != 0x60 {
-		t.Fatalf("no token in %q: %v", session, errors.Join(err))
+		t.Fatalf("no token in %q: %v", session, err)
 	}
 	return token
 }
