@@ -9,12 +9,16 @@
 // Implemented are RFC 4120 §3.2 (AP exchange), §5.3 (tickets), §5.5 (AP-REQ and
 // AP-REP) and §5.9 (KRB-ERROR), the enctypes of RFC 3962 and RFC 8009, and the
 // server's side of the sendauth protocol of MIT Kerberos, versions 5 entirely
-// and 4 as far as is needed to refuse it.
+// and 4 as far as is needed to refuse it. GSSAPI is RFC 4752 on RFC 4121 (the
+// framing of RFC 2743 §3.1, the checksum 0x8003, Wrap tokens) with the channel
+// bindings of RFC 5929 and RFC 9266.
 //
 // Left out on purpose: the enctypes that RFC 8429 and RFC 6649 retired, user to
 // user authentication (RFC 4120 §3.7), the reading of authorization data other
 // than its criticality, and a check of the transited path: tickets whose path
-// no KDC checked are refused (RFC 4120 §2.7).
+// no KDC checked are refused (RFC 4120 §2.7). Of GSS-API, MIC tokens,
+// delegated credentials, DCE style and all per-message tokens older than RFC
+// 4121 are left out.
 //
 // The library decodes and ciphers, no more. Whatever could make it panic is
 // checked first, and a panic that happens all the same is a refusal.

@@ -163,7 +163,7 @@ func TestFileReplayDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 400 {
+	for range 150 {
 		off := bucketOffset + rand.IntN(len(whole)-bucketOffset)
 		if _, err := r.file.WriteAt(whole, 0); err != nil {
 			t.Fatal(err)
@@ -184,36 +184,51 @@ func TestFileReplayDamage(t *testing.T) {
 	}
 }
 
-// FuzzReplayFile opens any octets as a cache. It may refuse them, but when it
-// accepts an authenticator it does so once.
+// FuzzReplayHeader reads any octets as the two parts that are read at first.
+func FuzzReplayHeader(f *testing.F) {
+	f.Add(replayHeader{buckets: 3}.append(nil))
+	f.Add(replayState{closed: 5, clean: true}.append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if h, err := parseReplayHeader(b); err == nil && h.size() <= bucketOffset {
+			t.Fatalf("%x is a file of %d octets", b, h.size())
+		}
+		if s, err := parseReplayState(b); err == nil && len(b) != recordSize {
+			t.Fatalf("%x is state %+v", b, s)
+		}
+	})
+}
+
+// FuzzReplayFile uses a cache whose buckets hold any octets. It may refuse,
+// but when it accepts an authenticator it does so once.
 func FuzzReplayFile(f *testing.F) {
-	path := filepath.Join(f.TempDir(), "replay")
-	r := reopenReplay(f, path)
-	for n := range 10 {
-		r.at(f, n, time.Now())
-	}
-	whole, err := os.ReadFile(path)
+	boot, err := bootID()
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(whole)
-	f.Add(whole[:bucketOffset])
-	f.Add([]byte(replayMagic))
-	f.Fuzz(func(t *testing.T, b []byte) {
+	f.Add(byte(2), int64(0), []byte{})
+	f.Add(byte(1), int64(1)<<62, []byte{1})
+	tag := tagOf([]byte("a"))
+	f.Add(byte(1), int64(0), replayRecord{tag: tag, time: 1 << 62}.append(make([]byte, recordSize)))
+	f.Add(byte(1), int64(0), replayRecord{time: 1 << 62}.append(nil))
+	f.Fuzz(func(t *testing.T, buckets byte, closed int64, body []byte) {
+		h := replayHeader{buckets: uint32(buckets%4) + 1}
+		b := make([]byte, h.size())
+		copy(b, h.append(nil))
+		copy(b[stateOffset:], replayState{boot: boot, closed: closed}.append(nil))
+		copy(b[bucketOffset:], body)
 		path := filepath.Join(t.TempDir(), "replay")
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r, err := OpenReplay(path, ReplayOptions{})
-		if err != nil {
-			return
-		}
-		defer r.Close()
+		r := reopenReplay(t, path)
 		until := time.Now().Add(time.Minute)
 		first, err1 := r.Seen(t.Context(), []byte("a"), until)
 		again, err2 := r.Seen(t.Context(), []byte("a"), until)
 		if err1 == nil && !first && (err2 != nil || !again) {
 			t.Fatal("accepted, then", again, err2)
+		}
+		if err1 == nil && time.Now().UnixNano() < closed && !first {
+			t.Fatal("accepted while closed")
 		}
 	})
 }
