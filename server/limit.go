@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"sync"
+	"time"
 )
 
 var (
@@ -65,4 +67,24 @@ func limitKey(a netip.Addr) netip.Addr {
 		return a
 	}
 	return p.Addr()
+}
+
+// turned counts the connections that were turned away since the log said so.
+type turned struct {
+	mu     sync.Mutex
+	logged time.Time
+	since  int
+}
+
+// logTurnedAway logs the refusal of a connection, at most once a second: who
+// floods the server shall not flood its log.
+func (s *Server) logTurnedAway(c *Conn, err error) {
+	t := &s.turned
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.since++
+	if now := time.Now(); now.Sub(t.logged) >= time.Second {
+		c.log.Warn("connection refused", "err", err, "refused", t.since)
+		t.logged, t.since = now, 0
+	}
 }

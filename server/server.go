@@ -79,6 +79,7 @@ type Server struct {
 	Recorder Recorder
 
 	limits  atomic.Pointer[Limits]
+	turned  turned
 	closing atomic.Bool
 	lastID  atomic.Uint64
 	running sync.WaitGroup // Serve, and sessions; added to under mu and not when closing
@@ -132,7 +133,7 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn, e *Endpoint) {
 	defer c.cancel()
 	if err := s.admit(c); err != nil {
 		c.turnAway()
-		c.log.Warn("connection refused", "err", err)
+		s.logTurnedAway(c, err)
 		return
 	}
 	defer s.forget(c)
