@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 )
 
@@ -149,6 +150,76 @@ func testNetPOP3(t *testing.T, s *site, d *daemon, clear bool) {
 				exits(t, 0).says(t, "done")
 			d.loggedIn(t, mark, c.way, c.user)
 		})
+	}
+	d.stop(t)
+}
+
+// layerScript is a session of Perl's Authen::SASL behind the security layer
+// that it negotiates: port, and
+// 1 for integrity or 2 for confidentiality.
+const layerScript = `
+use strict;
+use warnings;
+use Authen::SASL qw(Perl);
+use IO::Socket::INET;
+use MIME::Base64;
+my ($port, $strength) = @ARGV;
+alarm 50;
+my $sock = IO::Socket::INET->new("localhost:$port") or die "connect: $!";
+my $client = Authen::SASL->new(mechanism => 'GSSAPI')->client_new('pop', 'localhost');
+$client->property(maxssf => $strength);
+sub line { my $l = readline($sock); $l =~ s/\r\n$//; $l }
+line;
+my $token = $client->client_start;
+print $sock 'AUTH GSSAPI ', encode_base64($token, ''), "\r\n";
+while ((my $l = line) !~ /^\+OK/) {
+	$l =~ s/^\+ // or die $l;
+	print $sock encode_base64($client->client_step(decode_base64($l)) // '', ''), "\r\n";
+}
+print 'ssf ', $client->property('ssf'), "\n";
+
+# From here on everything has its length in front of it, and is wrapped.
+sub say_ {
+	my $t = $client->encode(join '', map { "$_\r\n" } @_) or die $client->error;
+	print $sock pack('N', length $t), $t;
+}
+my $clear = '';
+sub hear {
+	while (1) {
+		return $1 if $clear =~ s/^(.*?)\r\n//;
+		read($sock, my $n, 4) == 4 or die 'the server closed';
+		read($sock, my $t, unpack 'N', $n) == unpack 'N', $n or die 'cut short';
+		$clear .= $client->decode($t) // die $client->error;
+	}
+}
+say_('STAT', 'RETR 1', 'NOOP');
+hear =~ /^\+OK 1 / or die 'STAT';
+hear =~ /^\+OK/ or die 'RETR';
+my $lines = 0;
+while (hear ne '.') { $lines++ }
+hear =~ /^\+OK/ or die 'NOOP';
+say_('DELE 1', 'QUIT');
+hear =~ /^\+OK/ or die 'DELE';
+hear =~ /^\+OK/ or die 'QUIT';
+print "$lines lines\n";
+`
+
+// TestPerlLayer collects a message that is longer than the layer's tokens.
+func TestPerlLayer(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	d := s.start(t)
+	text := "Subject: long\n\n" + strings.Repeat("a line of some length, to be wrapped\n", 10000)
+	cache := s.world.Kinit(t, "alice")
+	for _, strength := range []string{"1", "2"} {
+		if err := s.store().Deliver(t.Context(), "alice", strings.NewReader(text)); err != nil {
+			t.Fatal(err)
+		}
+		runClient(t, s.world.Env(cache), "", "perl", script(t, "layer.pl", layerScript), d.port(t, "pop3"), strength).
+			exits(t, 0).says(t, "ssf "+strength+"\n", "10002 lines\n")
+		if left := s.messages(t, "alice"); len(left) != 0 {
+			t.Errorf("%d messages are left", len(left))
+		}
 	}
 	d.stop(t)
 }
