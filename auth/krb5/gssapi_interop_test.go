@@ -34,7 +34,7 @@ func buildGSSClient(t *testing.T, library string) string {
 	bin := filepath.Join(t.TempDir(), "gssclient")
 	out, err := exec.CommandContext(t.Context(), "gcc", "-Wall", "-o", bin, "testdata/gssclient.c", library).CombinedOutput()
 	if err != nil {
-		t.Fatalf("gcc: %v\n%s", err, out)
+		t.Fatalf("gcc: %v\n%s(Debian: gcc libkrb5-dev libgssapi3-heimdal)", err, out)
 	}
 	return bin
 }

@@ -93,8 +93,6 @@ func checkReplayFile(f *os.File) (fs.FileInfo, error) {
 		return nil, fmt.Errorf("owned by uid %d, not %d", st.Uid, os.Geteuid())
 	case info.Mode().Perm()&0o077 != 0:
 		return nil, fmt.Errorf("mode %04o lets others in, want 0600", info.Mode().Perm())
-	case st.Nlink != 1:
-		return nil, errors.New("has other hard links, or none")
 	}
 	return info, nil
 }

@@ -2,6 +2,7 @@ package krb5_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -62,6 +63,7 @@ type replayChild struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
 	out *bufio.Scanner
+	say bytes.Buffer // what the testing package says
 }
 
 func startReplayChild(t *testing.T, path string) *replayChild {
@@ -70,6 +72,7 @@ func startReplayChild(t *testing.T, path string) *replayChild {
 	t.Cleanup(cancel)
 	c := &replayChild{cmd: exec.CommandContext(ctx, os.Args[0], "-test.run=^TestReplayChild$")}
 	c.cmd.Env = append(os.Environ(), replayChildEnv+"="+path)
+	c.cmd.Stdout = &c.say
 	out, err := c.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +127,7 @@ func TestFileReplayProcesses(t *testing.T) {
 				times[n]++
 			}
 			if err := c.cmd.Wait(); err != nil {
-				t.Error(err)
+				t.Errorf("%v\n%s", err, &c.say)
 			}
 		})
 	}
@@ -160,7 +163,7 @@ func TestFileReplayKilled(t *testing.T) {
 		victim.cmd.Wait()
 		answered = append(answered, <-witnessed...)
 		if err := witness.cmd.Wait(); err != nil {
-			t.Fatalf("the surviving process: %v", err)
+			t.Fatalf("the surviving process: %v\n%s", err, &witness.say)
 		}
 	}
 	unique := slices.Compact(slices.Sorted(slices.Values(answered)))
@@ -174,7 +177,7 @@ func TestFileReplayKilled(t *testing.T) {
 		t.Fatalf("after a restart accepted %v, want only %d", got, fresh)
 	}
 	if err := again.cmd.Wait(); err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v\n%s", err, &again.say)
 	}
 	t.Logf("%d answered, none accepted again", len(unique))
 }
