@@ -166,7 +166,7 @@ func TestStorm(t *testing.T) {
 	s := newMintedSite(t)
 	s.Extra = "throttle {\n  enabled = false\n}\n"
 	s.write(t, "users", "bob:{PLAIN}"+bobPassword+"\n") // no hashes, which take time by design
-	d := s.start(t)
+	d := s.startEdited(t, `"debug"`, `"info"`)
 	w := newStorm(t, s, d)
 	t.Logf("seed %#x", uint64(stormSeed))
 	for i, k := range kinds {
@@ -186,6 +186,28 @@ func TestStorm(t *testing.T) {
 	s.admits(t, d)
 	d.calm(t)
 	d.stop(t)
+	w.reached(t)
+}
+
+// reached fails the test unless mutations got as far as they can, be it that
+// they change nothing that matters.
+func (w *storm) reached(t *testing.T) {
+	t.Helper()
+	reasons := map[any]int{}
+	for _, rec := range w.d.log.records {
+		if rec["msg"] == "login" {
+			reasons["login"]++
+		} else if rec["msg"] == "refused" {
+			reasons[rec["reason"]]++
+		}
+	}
+	t.Logf("what became of them: %v", reasons)
+	for _, want := range []string{"login", "malformed", "bad-integrity", "replayed-authenticator", "bad-gss-token",
+		"bad-wrap-token", "wrong-password", "unknown-user", "authzid-not-allowed", "kpop-version"} {
+		if reasons[want] == 0 {
+			t.Errorf("no mutation came to %q", want)
+		}
+	}
 }
 
 // resident returns how many octets of the daemon are in memory.
