@@ -7,7 +7,8 @@
 #
 #   gofmt, go vet, with -staticcheck also staticcheck
 #   CGO_ENABLED=0 go build
-#   go test -race ./...
+#   go test -race ./..., and the clients' tests again with the KDC in a container
+#   where a Docker engine answers
 #   every fuzz target of the tree for -fuzztime, two at a time
 #
 # The services of those packages are not started: the tests run servers of
@@ -48,8 +49,7 @@ as_root() {
 # where no registry answers.
 packages='ca-certificates curl faketime fetchmail gcc krb5-admin-server krb5-kdc krb5-user ldap-utils
 	libauthen-sasl-perl libc6-dev libgssapi-perl libgssapi3-heimdal libio-socket-ssl-perl libkrb5-dev
-	libnet-ssleay-perl
-	mpop openssl perl python3 slapd socat strace'
+	libnet-ssleay-perl mpop openssl perl python3 slapd socat strace'
 
 docker_answers() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
 
@@ -120,7 +120,7 @@ late() {
 	[ "$(sed -n '/^--- FAIL/,$p' "$log" | grep -v -e '^--- FAIL' -e '^FAIL$' -e '^exit status' | tr -d ' \n')" = contextdeadlineexceeded ]
 }
 
-if timeout 600 "$1" -test.run='^$' -test.fuzz="^$4\$" -test.fuzztime="$fuzztime" -test.parallel=1 -test.fuzzminimizetime=1x \
+if timeout 600 "$1" -test.run='^$' -test.fuzz="^$4\$" -test.fuzztime="$fuzztime" -test.parallel=1 \
 	-test.fuzzminimizetime=100x -test.fuzzcachedir="$cache/$3" >"$log" 2>&1 || late; then
 	printf 'ok    %s %s: %s\n' "$3" "$4" "$(grep -o 'execs: [0-9]*' "$log" | tail -1)"
 else
@@ -167,6 +167,10 @@ if [ -n "$staticcheck" ]; then
 fi
 step 'go build, static' build
 step 'go test -race' env CGO_ENABLED=1 go test -race -timeout 10m ./...
+if docker_answers; then
+	step 'clients with the KDC in a container' env CGO_ENABLED=1 KPOPD_TESTENV=docker \
+		go test -race -count=1 -run '^(TestFetchmail|TestSendauth|TestRefusedKDC|TestOtherRealm|TestRotation)' ./cmd/kpopd
+fi
 step 'fuzz' fuzz_all
 
 if [ -n "$failed" ]; then
