@@ -100,6 +100,20 @@ func TestCurl(t *testing.T) {
 	})
 }
 
+// TestCurlUser has curl log in by USER and PASS, which it does where it sees
+// no other way: no timestamp for APOP and no mechanism of SASL.
+func TestCurlUser(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	d := s.startEdited(t, `, "APOP"`, "")
+	s.deliver(t, "bob", 2)
+	mark := d.log.mark()
+	runClient(t, s.world.Env(""), "", "curl", "-sS", "-m", "50", "-u", "bob:"+bobPassword,
+		"pop3://"+newHidingTap(t, d.addrs["clear"], "SASL ").addr+"/").exits(t, 0).says(t, "1 ", "2 ")
+	d.loggedIn(t, mark, "USER", "bob")
+	d.stop(t)
+}
+
 // curlCommands lists, looks and fetches.
 func curlCommands(t *testing.T, get func(path string, args ...string) string, texts []string) {
 	var list strings.Builder
