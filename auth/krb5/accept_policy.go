@@ -39,11 +39,14 @@ func (x *exchange) checkClient() error {
 }
 
 func (x *exchange) checkRealm() error {
-	if len(x.Realms) == 0 && x.keys.inRealm(x.client.Realm) || slices.Contains(x.Realms, x.client.Realm) {
+	if len(x.Realms) == 0 && x.atHome() || slices.Contains(x.Realms, x.client.Realm) {
 		return nil
 	}
 	return causeForeignRealm.refuse("%q", x.client.String())
 }
+
+// atHome reports whether the client's realm is the service's own.
+func (x *exchange) atHome() bool { return x.keys.isHome(x.Acceptor.service(), x.client.Realm) }
 
 // checkTransited refuses a ticket that came through other realms unless a KDC
 // of our realm checked the path. RFC 4120 §2.7: the server checks it, or
@@ -78,7 +81,7 @@ func (x *exchange) identity() auth.Identity {
 	whole := x.client.String()
 	user := whole
 	// A component such as "bob@OTHER" must not pass for bob of realm OTHER.
-	if name, ok := x.client.plainName(); ok && x.keys.inRealm(x.client.Realm) {
+	if name, ok := x.client.plainName(); ok && x.atHome() {
 		user = name
 	}
 	return auth.Identity{

@@ -150,6 +150,25 @@ func TestAcceptForeignRealm(t *testing.T) {
 	}
 }
 
+// A key of another service makes its realm no home of ours: alice of there is
+// not alice.
+func TestAcceptOtherServicesRealm(t *testing.T) {
+	a, m := newTestAcceptor(t)
+	if err := m.AddKey(principal("host/localhost@"+otherRealm), 1, 18); err != nil {
+		t.Fatal(err)
+	}
+	present := func() []byte {
+		return request(t, issue(t, m, principal("alice@"+otherRealm), popService, TicketOptions{}), RequestOptions{})
+	}
+	if _, err := a.Accept(t.Context(), present(), testPeer); auth.Reason(err) != "realm-not-allowed" {
+		t.Errorf("error %v", err)
+	}
+	a.Realms = []string{testRealm, otherRealm}
+	if c, err := a.Accept(t.Context(), present(), testPeer); err != nil || c.Identity.User != "alice@"+otherRealm {
+		t.Errorf("identity %+v, %v", c, err)
+	}
+}
+
 func TestAcceptAddress(t *testing.T) {
 	listed := types.HostAddresses{
 		{AddrType: 2, Address: []byte{192, 0, 2, 7}},

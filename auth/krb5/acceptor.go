@@ -27,7 +27,8 @@ type Acceptor struct {
 	// Service is the first of the two components of the principals whose
 	// tickets are accepted. "": "pop".
 	Service string
-	// Realms are the clients' realms that are let in. Empty: the keytab's own.
+	// Realms are the clients' realms that are let in. Empty: those that have
+	// keys for Service.
 	Realms []string
 	// MaxSkew is how far a client's clock may be off. 0: five minutes.
 	MaxSkew time.Duration

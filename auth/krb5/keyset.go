@@ -157,7 +157,13 @@ func (s *KeySet) Realms() []string {
 	return slices.Clone(s.realms)
 }
 
-func (s *KeySet) inRealm(realm string) bool { return s != nil && slices.Contains(s.realms, realm) }
+// isHome reports whether there is a current key for a service in a realm. The
+// keys of other services in the same file say nothing about it.
+func (s *KeySet) isHome(service, realm string) bool {
+	return s != nil && slices.ContainsFunc(s.principals, func(p Principal) bool {
+		return p.Components[0] == service && p.Realm == realm
+	})
+}
 
 // HasService reports whether there is a current key for a service, the first
 // component of its principals.
