@@ -37,6 +37,7 @@ var (
 	causeClient        = cause{"client-mismatch", errorcode.KRB_AP_ERR_BADMATCH, "Ticket and authenticator do not match", auth.ErrCredentials}
 	causeRealm         = cause{"realm-mismatch", errorcode.KRB_AP_ERR_BADMATCH, "Ticket and authenticator do not match", auth.ErrCredentials}
 	causeSkew          = cause{"clock-skew", errorcode.KRB_AP_ERR_SKEW, "Clock skew too great", auth.ErrCredentials}
+	causeForGSS        = cause{"made-for-gssapi", errorcode.KRB_AP_ERR_INAPP_CKSUM, "Request was made for GSSAPI", auth.ErrCredentials}
 	causeReplay        = cause{"replayed-authenticator", errorcode.KRB_AP_ERR_REPEAT, "Request is a replay", auth.ErrCredentials}
 
 	// The proof is right, but it is not good for anything here.

@@ -64,7 +64,7 @@ func (a *Acceptor) RecvAuth(ctx context.Context, rw io.ReadWriter, version strin
 	if err != nil {
 		return auth.Identity{}, s.reject(a, err)
 	}
-	c, err := a.Accept(ctx, apReq, p)
+	c, err := a.accept(ctx, apReq, p, notForGSS)
 	if err != nil {
 		return auth.Identity{}, s.reject(a, err)
 	}
@@ -73,6 +73,17 @@ func (a *Acceptor) RecvAuth(ctx context.Context, rw io.ReadWriter, version strin
 	}
 	c.Identity.Mechanism = Mechanism
 	return c.Identity, nil
+}
+
+// notForGSS refuses an AP-REQ that was made for GSSAPI. Here an AP-REQ is all
+// that it takes, and the channel binding in that checksum is not looked at: who
+// sits between a client of GSSAPI and the server could log in with what was
+// sent there. No client of sendauth makes this checksum.
+func notForGSS(c *Context) error {
+	if c.Checksum.CksumType == checksumGSS {
+		return causeForGSS.refuse("")
+	}
+	return nil
 }
 
 // sendauth is one exchange with one client:

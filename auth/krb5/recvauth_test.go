@@ -243,6 +243,31 @@ func TestRecvAuthRefuses(t *testing.T) {
 	}
 }
 
+// What a client said to GSSAPI opens nothing here, and is not used up by being
+// shown here first.
+func TestRecvAuthForGSS(t *testing.T) {
+	g, m := newTestGSSAPI(t)
+	i := newInitiator(t, m)
+	i.alter = func(step int, token []byte) []byte {
+		if step != 0 {
+			return token
+		}
+		apReq, err := parseInitialToken(token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &script{Reader: strings.NewReader(greeting + frame(string(apReq)))}
+		id, err := g.Acceptor.RecvAuth(t.Context(), c, kpopVersion, testPeer)
+		if auth.Reason(err) != "made-for-gssapi" || id.User != "" {
+			t.Errorf("%+v, %v", id, err)
+		}
+		return token
+	}
+	if _, err := i.login(t, start(t, g)); err != nil {
+		t.Error(err)
+	}
+}
+
 // Lengths that are only announced cost no memory, and a client that goes away
 // is an error of the connection wherever it goes.
 func TestRecvAuthCut(t *testing.T) {
