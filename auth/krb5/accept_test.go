@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"math/big"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -59,6 +61,20 @@ func TestAcceptSequence(t *testing.T) {
 		c, err := a.Accept(t.Context(), aliceRequest(t, m, RequestOptions{Seq: test.seq}), testPeer)
 		if err != nil || c.HasSeq != test.want || c.Seq != 0 {
 			t.Errorf("sequence number %v: %v, %+v", test.seq, err, c)
+		}
+	}
+}
+
+// Old clients send a signed number. One that 32 bits do not hold counts as none.
+func TestAcceptSequenceRange(t *testing.T) {
+	for seq, want := range map[int64]bool{
+		-1: true, math.MinInt32: true, math.MaxUint32: true, math.MinInt32 - 1: false, math.MaxUint32 + 1: false,
+	} {
+		a, m := newTestAcceptor(t)
+		b := sealedProof(func(p *authenticatorMsg) { p.Seq = big.NewInt(seq) })(t, a, m)
+		c, err := a.Accept(t.Context(), b, testPeer)
+		if err != nil || c.HasSeq != want || want && c.Seq != uint32(seq) {
+			t.Errorf("sequence number %d: %v, %+v", seq, err, c)
 		}
 	}
 }

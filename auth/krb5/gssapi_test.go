@@ -238,7 +238,7 @@ func TestGSSAPIRefuses(t *testing.T) {
 		"trailing octets":    {at(0, func(b []byte) []byte { return append(b, 0) }), "bad-gss-token"},
 		"too long":           {at(0, func([]byte) []byte { return make([]byte, maxGSSToken+1) }), "gss-token-too-long"},
 		"no checksum":        {checksum(0, nil), "bad-gss-checksum"},
-		"other checksum":     {checksum(7, make([]byte, 16)), "bad-gss-checksum"},
+		"other checksum":     {checksum(7, gssSum([16]byte{}, 0x13e)), "bad-gss-checksum"},
 		"short checksum":     {checksum(checksumGSS, make([]byte, 23)), "bad-gss-checksum"},
 		"DCE style":          {func(i *gssInitiator) { i.flags |= gssDCEStyle }, "bad-gss-checksum"},
 		"bindings":           {checksum(checksumGSS, gssSum([16]byte{1}, 0x13e)), "channel-binding-mismatch"},
