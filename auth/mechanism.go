@@ -30,6 +30,12 @@ type Exchange interface {
 	Identity() Identity
 }
 
+// A Claimant is an [Exchange] that knows who the client said it was, whether or
+// not that was proven. It is for the log of refusals and for nothing else.
+type Claimant interface {
+	Claimed() string // "": not known
+}
+
 // A LayeredExchange is an [Exchange] that can negotiate a security layer.
 type LayeredExchange interface {
 	Exchange

@@ -36,8 +36,12 @@ type plainExchange struct {
 	auth     Authenticator
 	asked    bool // the empty challenge is out
 	finished bool // the message is in; no second guess on one exchange
+	claimed  string
 	id       Identity
 }
+
+// Claimed implements [Claimant].
+func (x *plainExchange) Claimed() string { return x.claimed }
 
 // Next implements [Exchange]. go-sasl's server for PLAIN is not used because
 // it takes an empty authcid, and any number of absent responses.
@@ -55,6 +59,7 @@ func (x *plainExchange) Next(response []byte) (challenge []byte, done bool, err 
 	if !ok {
 		return nil, false, Refuse(ErrCredentials, "malformed")
 	}
+	x.claimed = msg.authcid
 	id, err := x.auth.Authenticate(x.ctx, x.peer, Password{User: msg.authcid, Secret: msg.passwd})
 	if err != nil {
 		return nil, false, err

@@ -115,8 +115,20 @@ func (x *exchange) checkEnctypes() error {
 	return nil
 }
 
-// openTicket finds the key that the ticket was sealed with and opens it.
+// openTicket opens the ticket, with keys that came a moment ago if need be.
 func (x *exchange) openTicket() error {
+	err := x.tryKeys()
+	if fresh, ok := x.Keys.(interface{ Fresh() *KeySet }); ok && err != nil {
+		if set := fresh.Fresh(); set != x.keys {
+			x.keys = set
+			err = x.tryKeys()
+		}
+	}
+	return err
+}
+
+// tryKeys finds the key that the ticket was sealed with and opens it.
+func (x *exchange) tryKeys() error {
 	if !x.keys.HasService(x.Acceptor.service()) {
 		return causeNoKeytab.refuse("")
 	}

@@ -84,6 +84,14 @@ func (k *Keytab) Keys() *KeySet {
 	return k.set.Load()
 }
 
+// Fresh is Keys with a look at the file now, however lately it was looked at:
+// for a ticket that no key opens, which may be of a key just added.
+func (k *Keytab) Fresh() *KeySet {
+	k.checked.Store(int64(time.Since(k.started)))
+	k.refresh()
+	return k.set.Load()
+}
+
 // Reload reads the file whether it has changed or not. On an error the keys
 // stay as they were.
 func (k *Keytab) Reload() error {

@@ -36,7 +36,7 @@ func (s *session) auth(ctx context.Context, args []string) error {
 	defer cancel()
 	ex := mech.Start(ctx, s.h.peer(s.c))
 	if err := s.exchange(ex, first); err != nil {
-		return s.notProven(ctx, name, err)
+		return s.notProven(ctx, ex, name, err)
 	}
 	id := ex.Identity()
 	id.Mechanism = name
@@ -120,11 +120,15 @@ func malformed(text string, err error) *Error {
 }
 
 // notProven answers an exchange that did not end well.
-func (s *session) notProven(ctx context.Context, mechanism string, err error) error {
+func (s *session) notProven(ctx context.Context, ex auth.Exchange, mechanism string, err error) error {
 	if _, ok := errors.AsType[ended](err); ok {
 		return err
 	}
-	return s.refused(ctx, auth.Identity{Mechanism: mechanism}, err)
+	id := auth.Identity{Mechanism: mechanism}
+	if c, ok := ex.(auth.Claimant); ok {
+		id.User = c.Claimed()
+	}
+	return s.refused(ctx, id, err)
 }
 
 // startLayer puts the session in the security layer that was negotiated. It
