@@ -21,6 +21,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -60,15 +61,23 @@ func Open(path string) (*Locker, error) {
 		dir.Close()
 		return nil, fmt.Errorf("locks: %w", err)
 	}
-	return &Locker{dir: dir}, nil
+	k := &Locker{dir: dir}
+	runtime.AddCleanup(k, func(d *durable.Dir) { d.Close() }, dir)
+	return k, nil
 }
 
-// Close closes the directory. Leases stay as they are. No Lock may follow.
-func (k *Locker) Close() error { return k.dir.Close() }
+// Close closes the directory. Leases stay as they are. No Lock may follow. As
+// with an [os.File], a Locker that nobody can reach any more closes by itself:
+// after a reload, the last session that had it does not know that it is.
+func (k *Locker) Close() error {
+	defer runtime.KeepAlive(k)
+	return k.dir.Close()
+}
 
 // Lock locks the maildrop called name: ErrLocked where another session has it,
 // in this process or another one.
 func (k *Locker) Lock(ctx context.Context, name string) (maildrop.Lease, error) {
+	defer runtime.KeepAlive(k)
 	if err := maildrop.CheckName(name); err != nil {
 		return nil, err
 	}

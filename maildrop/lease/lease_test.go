@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -240,4 +241,51 @@ func TestHostileDirectory(t *testing.T) {
 	if _, err := os.Lstat(outside + "2"); err == nil {
 		t.Error("the dangling link's target was made")
 	}
+}
+
+// A Locker that was dropped, as by a reload that failed, keeps no descriptor;
+// its leases keep theirs.
+func TestDroppedLocker(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "locks")
+	k, err := lease.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := k.Lock(t.Context(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k = nil
+	for range 20 {
+		if _, err := lease.Open(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for until := time.Now().Add(30 * time.Second); openDescriptors(t, dir) > 0; runtime.GC() {
+		if time.Now().After(until) {
+			t.Fatalf("%d descriptors of the directory stay open", openDescriptors(t, dir))
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := open(t, dir).Lock(t.Context(), "alice"); !errors.Is(err, maildrop.ErrLocked) {
+		t.Errorf("Lock = %v, want ErrLocked", err)
+	}
+	if err := l.Release(); err != nil {
+		t.Error(err)
+	}
+}
+
+// openDescriptors counts this process's descriptors of a file.
+func openDescriptors(t *testing.T, path string) (n int) {
+	t.Helper()
+	all, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range all {
+		if to, err := os.Readlink(fd); err == nil && to == path {
+			n++
+		}
+	}
+	return n
 }
