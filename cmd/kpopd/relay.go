@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -42,6 +44,9 @@ func relay(ctx context.Context, address string, in io.Reader, out io.Writer) err
 		io.Copy(c, in)
 		c.(*net.TCPConn).CloseWrite()
 	}()
-	_, err = io.Copy(out, c)
+	// fetchmail hangs up on its plugin as soon as it has what it wanted.
+	if _, err = io.Copy(out, c); errors.Is(err, syscall.EPIPE) {
+		return nil
+	}
 	return err
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 
 	"kpopd/config"
 	"kpopd/server"
@@ -86,11 +88,7 @@ func (s *sockets) listen(f *config.File, listeners []listener) (map[string]*sock
 		if s.open[l.key()] != nil || fresh[l.key()] != nil {
 			continue
 		}
-		var lc net.ListenConfig
-		// No client of ours speaks Multipath TCP, which confinement by port
-		// does not see.
-		lc.SetMultipathTCP(false)
-		nl, err := lc.Listen(s.ctx, l.network, l.address)
+		nl, err := l.listen(s.ctx)
 		if err != nil {
 			errs = append(errs, f.Errorf(l.at, "Listener %s cannot be opened: %s", l.endpoint.Name, listenHint(err)))
 			continue
@@ -98,6 +96,36 @@ func (s *sockets) listen(f *config.File, listeners []listener) (map[string]*sock
 		fresh[l.key()] = &socket{Listener: nl}
 	}
 	return fresh, config.DiagnosticsOf(errors.Join(errs...))
+}
+
+// listen opens the listener. The socket of a server that was killed is still
+// in the file system; nobody answers there, and it makes way.
+func (l listener) listen(ctx context.Context) (net.Listener, error) {
+	var lc net.ListenConfig
+	// No client of ours speaks Multipath TCP, which confinement by port does
+	// not see.
+	lc.SetMultipathTCP(false)
+	nl, err := lc.Listen(ctx, l.network, l.address)
+	if l.network != "unix" || !errors.Is(err, syscall.EADDRINUSE) || !abandoned(ctx, l.address) {
+		return nl, err
+	}
+	if err := os.Remove(l.address); err != nil {
+		return nil, err
+	}
+	return lc.Listen(ctx, l.network, l.address)
+}
+
+// abandoned reports whether path is a Unix socket that nobody listens on.
+func abandoned(ctx context.Context, path string) bool {
+	if info, err := os.Lstat(path); err != nil || info.Mode().Type() != os.ModeSocket {
+		return false
+	}
+	d := net.Dialer{Timeout: time.Second}
+	c, err := d.DialContext(ctx, "unix", path)
+	if err == nil {
+		c.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 func listenHint(err error) string {

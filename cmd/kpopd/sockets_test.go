@@ -1,0 +1,67 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"kpopd/server"
+)
+
+// A Unix socket of a server that was killed makes way for the next one; that
+// of a living server does not, nor anything else of that name.
+func TestUnixSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l := listener{network: "unix", address: path, endpoint: &server.Endpoint{}}
+	killed, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed.SetUnlinkOnClose(false)
+	killed.Close()
+	living, err := l.listen(t.Context())
+	if err != nil {
+		t.Fatalf("where a server was killed: %v", err)
+	}
+	if _, err := l.listen(t.Context()); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("where a server lives: %v", err)
+	}
+	living.Close()
+	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.listen(t.Context()); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("where a file is: %v", err)
+	}
+	if text, err := os.ReadFile(path); err != nil || string(text) != "precious" {
+		t.Errorf("the file holds %q, %v", text, err)
+	}
+}
+
+// A plugin whose client hangs up has done its work.
+func TestRelayBrokenPipe(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		if c, err := l.Accept(); err == nil {
+			c.Write([]byte("+OK Bye\r\n"))
+			c.Close()
+		}
+	}()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	r.Close()
+	if err := relay(t.Context(), l.Addr().String(), strings.NewReader(""), w); err != nil {
+		t.Errorf("relay: %v", err)
+	}
+}
