@@ -15,10 +15,11 @@ import (
 
 func checkCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
-		Name:        "check",
-		Usage:       "check a configuration, and the files that it names",
-		Description: "kpopd check -config /etc/kpopd/kpopd.hcl\n\nExits with 0 if kpopd could serve it, else with 1 and diagnostics.",
-		Flags:       []cli.Flag{configFlag()},
+		Name:  "check",
+		Usage: "check a configuration, and the files that it names",
+		Description: "kpopd check -config /etc/kpopd/kpopd.hcl\n\nExits with 0 if it is right, else with 1 and diagnostics. Ports, state_dir and\n" +
+			"the log's file are left alone: whether they can be used, serve finds out.",
+		Flags: []cli.Flag{configFlag()},
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			if err := noArguments(cmd); err != nil {
 				return err
