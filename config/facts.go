@@ -15,7 +15,7 @@ import (
 // empty.
 type Facts struct {
 	User      string // the name that was proven
-	Domain    string // what follows the last '@' of a login name
+	Domain    string // what follows the last '@' of the user
 	Principal string // of a ticket, with its realm
 	Realm     string // of a ticket
 	Mechanism string // how the proof was made: "USER", "PLAIN", "GSSAPI", "KPOP" …

@@ -33,9 +33,9 @@ type File struct {
 	// Authenticators are the chain, in the order in which they are asked.
 	Authenticators []Authenticator
 	// Accounts are the rules, the first of which that matches decides. Without
-	// any account block there is one rule: whoever has a name of one part, by
-	// password or by a ticket of the server's own realm, has the maildrop of
-	// that name.
+	// any account block there is one rule: whoever has a login name, or a
+	// ticket of the server's own realm and one component, has the maildrop of
+	// that name. Whom no rule matches is served by the same one.
 	Accounts []Account
 	Maildrop Maildrop // required
 	Throttle Throttle

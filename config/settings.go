@@ -11,8 +11,10 @@ type Throttle struct {
 	Place
 
 	Enabled bool // default: true
-	// FailuresPerMinute is how many failed logins an address (a /64 for IPv6)
-	// or a user name may have in a minute. Default: 20.
+	// FailuresPerMinute is how many failed logins a user may have in a minute
+	// at one address (a /64 for IPv6). From all addresses together a user may
+	// have five times, and an address with all its users ten times as many.
+	// Default: 20.
 	FailuresPerMinute int
 }
 

@@ -1,7 +1,7 @@
 // Package durable works on files below an open directory: relative to its
 // descriptor, one path component at a time, never through a symbolic link, so
 // that nothing a name holds leads out of the directory. It is also the only
-// place that calls fsync(2).
+// place of maildrops that calls fsync(2).
 //
 // [os.Root] would keep a path inside too, but follows a link from one
 // maildrop to another; and system calls on descriptors that are kept open cost
