@@ -336,14 +336,14 @@ func TestGSSAPILayerRefuses(t *testing.T) {
 	if _, err := layer.Wrap(make([]byte, layer.MaxPlain()+1)); err == nil {
 		t.Error("wraps more than the client takes")
 	}
-	if _, err := layer.Unwrap(make([]byte, layer.MaxToken()+1)); err == nil {
-		t.Error("takes more than it said")
-	}
 	if plain, err := layer.Unwrap(i.cfx.wrap([]byte("NOOP\r\n"), true)); err != nil || string(plain) != "NOOP\r\n" {
 		t.Errorf("sealed: %q, %v", plain, err)
 	}
 	if _, err := layer.Unwrap(i.cfx.wrap([]byte("QUIT\r\n"), false)); err == nil {
 		t.Error("takes a token in the clear")
+	}
+	if _, err := layer.Unwrap(i.cfx.wrap(make([]byte, layer.MaxToken()), true)); err == nil {
+		t.Error("takes more than it said")
 	}
 }
 

@@ -140,8 +140,10 @@ func TestKeySetLookup(t *testing.T) {
 	gone.retired = time.Now().Add(time.Hour)
 	past := testKey(popService, 8, 18, 6)
 	past.retired = time.Now().Add(-time.Hour)
+	first := testKey(popService, 1, 18, 1)
+	first.Created = time.Now() // an old key whose entry was written last
 	s := newKeySet([]Key{
-		testKey(popService, 1, 18, 1), testKey(popService, 2, 18, 2), testKey(popService, 2, 17, 2), wide, narrow, gone, past,
+		first, testKey(popService, 2, 18, 2), testKey(popService, 2, 17, 2), wide, narrow, gone, past,
 		testKey(other, 2, 18, 7), testKey(principal("imap/localhost@"+testRealm), 2, 18, 8), testKey(principal("pop/localhost@OTHER"), 2, 18, 9),
 	})
 	for _, test := range []struct {
