@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io/fs"
 	"os"
 	"time"
@@ -35,11 +36,15 @@ func (b *builder) tls() *tls.Config {
 func (b *builder) certificate(c config.Certificate) (tls.Certificate, bool) {
 	cert, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
 	if err != nil {
-		b.fail(c.At("cert_file"), "The certificate cannot be loaded: %v", err)
+		at := "cert_file"
+		if e, ok := errors.AsType[*fs.PathError](err); ok && e.Path == c.KeyFile {
+			at = "key_file"
+		}
+		b.fail(c.At(at), "The certificate cannot be loaded: %v", err)
 		return cert, false
 	}
 	if info, err := os.Stat(c.KeyFile); err == nil && info.Mode().Perm()&0o007 != 0 {
-		b.warn(c.At("key_file"), "Everybody on this machine may read the private key (mode %v)", fs.FileMode.Perm(info.Mode()))
+		b.warn(c.At("key_file"), "Everybody on this machine may read or change the private key %s (mode %04o)", c.KeyFile, info.Mode().Perm())
 	}
 	b.expiry(c, cert.Leaf)
 	return cert, true
