@@ -5,8 +5,8 @@
 # directory, whose *.hcl files are read in name order as if they were one.
 # A relative file name is relative to the directory of the file it stands in.
 #
-# What is commented out shows other choices, or parts that this release reads and
-# checks but does not run yet; those are marked (later).
+# What is commented out shows other choices, or parts of a later release, which
+# this one refuses; those are marked (later).
 #
 # The shortest useful file is: hostname, tls, kerberos with its keytab, maildrop.
 
@@ -14,13 +14,15 @@
 # Kerberos service.
 hostname = "pop.corp.example"
 
-# Where the replay cache, indexes and locks are; several processes may share it.
+# Where the replay cache and the locks are; several processes of one user may
+# share it. It is made if the server may make it.
 state_dir = "/var/lib/kpopd"
 
 # The SASL mechanisms, in the order of preference. Absent: every safe one that
-# the blocks below make usable. APOP, which needs passwords that are stored in
-# the clear, is offered only when it is named here.
-#mechanisms = ["GSSAPI", "SCRAM-SHA-256-PLUS", "PLAIN"]
+# the blocks below make usable. USER and PASS come with PLAIN. APOP, which needs
+# passwords that are stored in the clear, as user:{PLAIN}secret, is offered only
+# when it is named here. (later) SCRAM-SHA-256 and others.
+#mechanisms = ["GSSAPI", "PLAIN", "APOP"]
 
 # ------------------------------------------------------------------- listeners
 # Without any listener block there are these three; "kpop" only with a kerberos
@@ -28,7 +30,7 @@ state_dir = "/var/lib/kpopd"
 
 listener "pop3" {
   address  = ":110"     # or "192.0.2.1:110", "[2001:db8::1]:110", "unix:/path"
-  protocol = "pop3"     # pop3 | kpop | lmtp | admin
+  protocol = "pop3"     # pop3 | kpop; (later) lmtp | admin
   tls      = "starttls" # off | starttls | implicit. pop3 and kpop: starttls
 }
 
@@ -41,10 +43,10 @@ listener "pop3s" {
   login_without_tls = "tickets"  # none | tickets | any: what may cross in the clear
   login_timeout     = "60s"      # to log in, 5s to 10m
   autologout        = "10m"      # of silence after that, at least 10m
-  #sdps                = true    # logins as user@host too
   #mechanisms          = ["GSSAPI"]              # instead of those above
   #allow_from          = ["192.0.2.0/24", "2001:db8::/32"]
-  #proxy_protocol_from = ["192.0.2.5"]           # must send a PROXY header
+  #sdps                = true                    # (later) logins as user@host too
+  #proxy_protocol_from = ["192.0.2.5"]           # (later) must send a PROXY header
 }
 
 listener "kpop" {
@@ -71,7 +73,7 @@ tls {
     cert_file = "/etc/kpopd/tls.crt"
     key_file  = "/etc/kpopd/tls.key"
   }
-  #client_ca_file = "/etc/kpopd/clients.pem" # ask clients for a certificate
+  #client_ca_file = "/etc/kpopd/clients.pem" # (later) ask clients for a certificate
   min_version = "1.2" # or "1.3"
 }
 
@@ -90,8 +92,11 @@ kerberos {
 # Passwords go down this chain in the order of the blocks. "Not mine" goes on, a
 # wrong password stops, and an outage is never a bypass.
 
+# Dovecot passwd-file lines, user:{SCHEME}hash. Schemes: ARGON2ID, BLF-CRYPT,
+# SHA512-CRYPT (openssl passwd -6 makes its hashes), SHA256-CRYPT, SCRAM-SHA-256,
+# PLAIN. Nobody but the owner and the group may have access to the file.
 authenticator "file" "services" {
-  path = "/etc/kpopd/users" # Dovecot passwd-file lines, user:{SCHEME}hash
+  path = "/etc/kpopd/users"
 }
 
 # (later) A directory. No password is ever written here: bind_password_file
@@ -128,18 +133,19 @@ authenticator "file" "services" {
 #   user       the name that was proven: the login name or, for a ticket of the
 #              keytab's own realm, its principal's only component, else the
 #              whole principal
-#   domain     what follows the '@' of a login name
+#   domain     what follows the '@' of user, if there is one
 #   principal  and realm, of a ticket
 #   mechanism  how the proof was made: "USER", "GSSAPI", "KPOP" ...
 #   listener   the label of the listener, and address of the client
-#   groups     and attr.NAME, from the directory
+#   groups     and attr.NAME, from the directory (later)
 #
 # and lower upper trimsuffix split join replace regex contains basename sha256
 # env file. A rule that uses an attr that the entry lacks, or a regex that does
 # not match, does not match. No slash of a value becomes one of the name.
 #
-# Without any account block, whoever has a login name, or a ticket of the
-# keytab's own realm and one component, has the maildrop of that name.
+# Whom no rule matches, or without any account block: whoever has a login name,
+# or a ticket of the keytab's own realm and one component, has the maildrop of
+# that name. A rule whose maildrop is "" keeps people out.
 
 account {
   when     = realm == "PARTNER.EXAMPLE"
@@ -154,7 +160,11 @@ account {
 }
 
 account {
-  when     = !contains(["root", "postmaster"], user)
+  when     = contains(["root", "postmaster"], user)
+  maildrop = ""
+}
+
+account {
   maildrop = lower(user)
 }
 
@@ -178,12 +188,15 @@ log {
   file   = "/var/log/kpopd/kpopd.log" # absent: standard error
 }
 
-# (later) Guessing of passwords, by address (/64 for IPv6) and by user; the
-# record of logins and deletions.
-#throttle {
-#  enabled             = true
-#  failures_per_minute = 20
-#}
+# Guessing of passwords, by user and address (/64 for IPv6); a user everywhere has
+# five times, an address with all its users ten times as many failures. What is
+# beyond looks like a wrong password.
+throttle {
+  enabled             = true
+  failures_per_minute = 20
+}
+
+# (later) The record of logins and deletions.
 #audit {
 #  file = "/var/log/kpopd/audit.log"
 #}

@@ -53,7 +53,7 @@ func TestExample(t *testing.T) {
 	if len(diags) > 0 {
 		t.Fatalf("diagnostics:\n%v", diags)
 	}
-	if len(f.Listeners) != 3 || f.Kerberos == nil || len(f.Accounts) != 3 {
+	if len(f.Listeners) != 3 || f.Kerberos == nil || len(f.Accounts) != 4 {
 		t.Errorf("the example lost a part: %+v", f)
 	}
 	for _, l := range f.Listeners {
