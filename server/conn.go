@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -352,7 +353,17 @@ func (c *Conn) logEnd(err error) {
 	}
 	attrs := []slog.Attr{slog.Duration("after", time.Since(c.start).Round(time.Millisecond))}
 	if err != nil {
-		attrs = append(attrs, slog.String("err", err.Error()))
+		attrs = append(attrs, slog.String("err", clip(err.Error())))
 	}
 	c.log.LogAttrs(context.Background(), level, "connection ended", attrs...)
+}
+
+// clip bounds a text for the log. The errors of a TLS handshake repeat lists
+// that the client made up, of up to 64 KiB.
+func clip(text string) string {
+	const longest = 512
+	if len(text) <= longest {
+		return text
+	}
+	return strings.ToValidUTF8(text[:longest], "") + "…"
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -134,6 +135,7 @@ func TestHandshakesRefused(t *testing.T) {
 	}{
 		{"TLS 1.1", func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }, "unsupported versions"},
 		{"a foreign ALPN", func(c *tls.Config) { c.NextProtos = []string{"imap", "h2"} }, "unsupported application protocols"},
+		{"a long ALPN", func(c *tls.Config) { c.NextProtos = slices.Repeat([]string{strings.Repeat("x", 255)}, 200) }, "unsupported application protocols"},
 	}
 	for _, tt := range tests {
 		for _, implicit := range []bool{false, true} {
@@ -158,6 +160,8 @@ func TestHandshakesRefused(t *testing.T) {
 					f.sessions.Wait()
 					if log := f.log.String(); !strings.Contains(log, tt.want) {
 						t.Errorf("want %q in the log\n%s", tt.want, log)
+					} else if len(log) > 2000 {
+						t.Errorf("%d octets of log for one handshake", len(log))
 					}
 				})
 			})
