@@ -169,6 +169,17 @@ func TestHandshakesRefused(t *testing.T) {
 	}
 }
 
+// No configuration goes below TLS 1.2.
+func TestMinVersion(t *testing.T) {
+	for min, want := range map[uint16]uint16{
+		0: tls.VersionTLS12, tls.VersionTLS10: tls.VersionTLS12, tls.VersionTLS12: tls.VersionTLS12, tls.VersionTLS13: tls.VersionTLS13,
+	} {
+		if got := server.TLSConfig(nil, min).MinVersion; got != want {
+			t.Errorf("%s asked for, %s set", tls.VersionName(min), tls.VersionName(got))
+		}
+	}
+}
+
 func TestALPN(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newTLSFixture()

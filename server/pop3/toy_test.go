@@ -22,9 +22,12 @@ type toy struct{ bare bool } // bare: without its security layer
 func (toy) Name() string            { return "TOY" }
 func (toy) Usable(p auth.Peer) bool { return p.Tickets }
 
-func (m toy) Start(context.Context, auth.Peer) auth.Exchange { return &toyExchange{bare: m.bare} }
+func (m toy) Start(ctx context.Context, _ auth.Peer) auth.Exchange {
+	return &toyExchange{ctx: ctx, bare: m.bare}
+}
 
 type toyExchange struct {
+	ctx   context.Context
 	bare  bool
 	id    auth.Identity
 	layer auth.SecurityLayer
@@ -54,6 +57,8 @@ func (x *toyExchange) Next(response []byte) ([]byte, bool, error) {
 	case verb == "layer" && !x.bare:
 		x.layer = toyLayer{}
 		return nil, true, nil
+	case verb == "hang":
+		return nil, false, hang(x.ctx)
 	case verb == "down":
 		return nil, false, auth.Refuse(auth.ErrUnavailable, "toy-down")
 	case verb == "denied":
@@ -119,7 +124,7 @@ func (y *toyConn) Write(p []byte) (int, error) {
 
 // toyAdmit stands for Kerberos in front of a KPOP session: the client speaks
 // first, one line, and the octets behind it belong to the session.
-func toyAdmit(_ context.Context, c *server.Conn, _ auth.Peer) (auth.Identity, error) {
+func toyAdmit(ctx context.Context, c *server.Conn, _ auth.Peer) (auth.Identity, error) {
 	line, err := c.ReadLine(64)
 	if err != nil {
 		return auth.Identity{}, err
@@ -132,6 +137,8 @@ func toyAdmit(_ context.Context, c *server.Conn, _ auth.Peer) (auth.Identity, er
 			Attrs: map[string]string{"principal": principal, "realm": realm}}, nil
 	case "EXPIRED":
 		return auth.Identity{}, auth.Refuse(auth.ErrCredentials, "ticket-expired")
+	case "HANG":
+		return auth.Identity{}, hang(ctx)
 	case "DOWN":
 		return auth.Identity{}, auth.Refuse(auth.ErrUnavailable, "replay-cache")
 	case "SILENT":
@@ -139,6 +146,12 @@ func toyAdmit(_ context.Context, c *server.Conn, _ auth.Peer) (auth.Identity, er
 	}
 	return auth.Identity{}, &pop3.Error{Code: pop3.CodeSysPerm, Text: "Kerberos required on this port",
 		Err: auth.Refuse(auth.ErrCredentials, "not-kerberos")}
+}
+
+// hang waits for somebody who never answers, as long as ctx lasts.
+func hang(ctx context.Context) error {
+	<-ctx.Done()
+	return auth.Refuse(auth.ErrUnavailable, "no-answer")
 }
 
 // A brittle store and locker do what an operator fears, when told so.
@@ -155,6 +168,8 @@ func (b *brittle) Lock(ctx context.Context, name string) (maildrop.Lease, error)
 	switch {
 	case b.fail["lock"]:
 		return nil, errBroken
+	case b.fail["hang"]:
+		return nil, hang(ctx)
 	case b.fail["name"]:
 		return nil, maildrop.ErrName
 	}

@@ -312,7 +312,7 @@ var acts = map[string]func(p *player, rest string, words []string){
 	"fail":     func(p *player, _ string, words []string) { p.w.store.fail[words[0]] = true },
 	"repair":   func(p *player, _ string, words []string) { p.w.store.fail[words[0]] = false },
 	"cancel":   func(p *player, _ string, _ []string) { p.cancel() },
-	"outage":   func(p *player, _ string, words []string) { p.w.outage = words[0] == "on" },
+	"outage":   func(p *player, _ string, words []string) { p.w.outage = words[0] },
 	"lose":     func(p *player, _ string, _ []string) { close(p.w.store.last.lost) },
 	"shutdown": func(p *player, rest string, _ []string) { p.shutdown(rest) },
 

@@ -44,7 +44,7 @@ type world struct {
 	mu     sync.Mutex
 	log    bytes.Buffer
 	events []server.Event
-	outage bool
+	outage string // of the directory: "down", or "hang" where it never answers; else none
 }
 
 func newWorld(t testing.TB) *world {
@@ -73,12 +73,16 @@ func (w *world) open(ctx context.Context, id auth.Identity, p auth.Peer) (*maild
 	return maildrop.Open(ctx, name, w.store, w.store)
 }
 
-// outage is the first of the chain: a directory that knows nobody, or is down.
+// outage is the first of the chain: a directory that knows nobody, or is out of
+// order.
 type outage struct{ w *world }
 
-func (o outage) Authenticate(context.Context, auth.Peer, auth.Credential) (auth.Identity, error) {
-	if o.w.outage {
+func (o outage) Authenticate(ctx context.Context, _ auth.Peer, _ auth.Credential) (auth.Identity, error) {
+	switch o.w.outage {
+	case "down":
 		return auth.Identity{}, auth.Refuse(auth.ErrUnavailable, "directory-down")
+	case "hang":
+		return auth.Identity{}, hang(ctx)
 	}
 	return auth.Identity{}, auth.ErrUnknown
 }
