@@ -3,6 +3,7 @@ package main
 import (
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"kpopd/auth"
 	"kpopd/auth/krb5"
@@ -21,6 +22,7 @@ func (b *builder) kerberos() {
 	if keys := b.keytab(k); keys != nil {
 		b.accept.Keys = keys
 		b.foreignKeys(k, keys)
+		b.sharedNames(k, keys)
 	}
 	if b.old.replay != nil && b.old.stateDir == b.file.StateDir {
 		b.next.replay = b.old.replay
@@ -65,6 +67,22 @@ func (b *builder) foreignKeys(k *config.Kerberos, keys *krb5.Keytab) {
 		}
 	}
 	b.warn(k.At("keytab"), "The keytab has no key for %s/%s", k.Service, b.file.Hostname)
+}
+
+// sharedNames warns of a keytab in which more than one realm is at home:
+// without account rules that tell them apart, alice of each is alice.
+func (b *builder) sharedNames(k *config.Kerberos, keys *krb5.Keytab) {
+	var homes []string
+	for _, p := range keys.Keys().Principals() {
+		letIn := len(k.Realms) == 0 || slices.Contains(k.Realms, p.Realm)
+		if p.Components[0] == k.Service && letIn && !slices.Contains(homes, p.Realm) {
+			homes = append(homes, p.Realm)
+		}
+	}
+	if len(homes) > 1 {
+		b.warn(k.At("keytab"), "The keytab has keys of several realms: a name that exists in more than one of %s is one user",
+			strings.Join(homes, ", "))
+	}
 }
 
 // chain builds the chain of those who check passwords.
