@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"embed"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -69,7 +70,11 @@ func serveDev(ctx context.Context, s *service, o devOptions) error {
 			s.log.Error("the clients' files cannot be written", "err", err)
 		}
 	}
-	return s.run(ctx)
+	err = s.run(ctx)
+	if errors.Is(err, errReported) { // of what -dev made, only the ports can be wrong
+		fmt.Fprintln(s.stderr, "kpopd: -dev-ports 0,0,0 takes any ports that are free")
+	}
+	return err
 }
 
 // addresses checks that nobody else can reach what -dev opens: its password

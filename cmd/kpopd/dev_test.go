@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"regexp"
@@ -58,6 +59,29 @@ func TestDev(t *testing.T) {
 	end()
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("the temporary directory %s is left behind: %v", dir, err)
+	}
+}
+
+// TestDevBusyPort starts -dev where one of its ports is taken.
+func TestDevBusyPort(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	cmd := kpopd("serve", "-dev", "-dev-ports", "0,"+port+",0")
+	tmp := t.TempDir()
+	cmd.Env = append(cmd.Env, "TMPDIR="+tmp)
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		t.Error("it serves all the same")
+	}
+	wantIn(t, "kpopd serve -dev", string(out), "address already in use")
+	wantIn(t, "kpopd serve -dev", string(out), "-dev-ports 0,0,0")
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("it leaves %v, %v", left, err)
 	}
 }
 

@@ -49,15 +49,12 @@ type usageError struct{ error }
 func usagef(format string, a ...any) error { return usageError{fmt.Errorf(format, a...)} }
 
 func program(stdout, stderr io.Writer) *cli.Command {
-	return &cli.Command{
-		Name:           "kpopd",
-		Usage:          "POP3 and KPOP server for networks with Kerberos",
-		Writer:         stdout,
-		ErrWriter:      stderr,
-		ExitErrHandler: func(context.Context, *cli.Command, error) {},
-		OnUsageError: func(_ context.Context, _ *cli.Command, err error, _ bool) error {
-			return usageError{err}
-		},
+	root := &cli.Command{
+		Name:                  "kpopd",
+		Usage:                 "POP3 and KPOP server for networks with Kerberos",
+		Writer:                stdout,
+		ErrWriter:             stderr,
+		ExitErrHandler:        func(context.Context, *cli.Command, error) {},
 		EnableShellCompletion: true,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if cmd.Args().Present() {
@@ -72,6 +69,12 @@ func program(stdout, stderr io.Writer) *cli.Command {
 			versionCommand(stdout),
 		},
 	}
+	for _, cmd := range append(root.Commands, root) {
+		cmd.OnUsageError = func(_ context.Context, _ *cli.Command, err error, _ bool) error {
+			return usageError{err}
+		}
+	}
+	return root
 }
 
 // configFlag is the -config of all commands that read one.
