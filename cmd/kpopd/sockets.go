@@ -90,7 +90,7 @@ func (s *sockets) listen(f *config.File, listeners []listener) (map[string]*sock
 		}
 		nl, err := l.listen(s.ctx)
 		if err != nil {
-			errs = append(errs, f.Errorf(l.at, "Listener %s cannot be opened: %s", l.endpoint.Name, listenHint(err)))
+			errs = append(errs, f.Errorf(l.at, "Listener %s cannot be opened: %s", l.endpoint.Name, listenHint(err, len(s.open) > 0)))
 			continue
 		}
 		fresh[l.key()] = &socket{Listener: nl}
@@ -128,12 +128,17 @@ func abandoned(ctx context.Context, path string) bool {
 	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
-func listenHint(err error) string {
-	text := err.Error()
-	if errors.Is(err, os.ErrPermission) {
-		text += "; ports below 1024 need the capability CAP_NET_BIND_SERVICE"
+// listenHint adds to err what can be done about it. A reload opens what is new
+// before it closes what is gone, so that it cannot fail half-way.
+func listenHint(err error, reload bool) string {
+	switch text := err.Error(); {
+	case errors.Is(err, os.ErrPermission):
+		return text + "; ports below 1024 need the capability CAP_NET_BIND_SERVICE"
+	case errors.Is(err, syscall.EADDRINUSE) && reload:
+		return text + "; a port that stays cannot change its address but by a restart"
+	default:
+		return text
 	}
-	return text
 }
 
 func (s *sockets) serve(o *socket) {

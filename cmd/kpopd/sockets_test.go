@@ -65,3 +65,16 @@ func TestRelayBrokenPipe(t *testing.T) {
 		t.Errorf("relay: %v", err)
 	}
 }
+
+// A reload cannot widen the address of a port that is open, and says so.
+func TestListenHint(t *testing.T) {
+	if got := listenHint(syscall.EADDRINUSE, true); !strings.Contains(got, "restart") {
+		t.Errorf("at a reload: %s", got)
+	}
+	if got := listenHint(syscall.EADDRINUSE, false); strings.Contains(got, "restart") {
+		t.Errorf("at the start: %s", got)
+	}
+	if got := listenHint(syscall.EACCES, false); !strings.Contains(got, "CAP_NET_BIND_SERVICE") {
+		t.Errorf("of a privileged port: %s", got)
+	}
+}
