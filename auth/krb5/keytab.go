@@ -170,7 +170,7 @@ func (k *Keytab) read() ([]byte, fs.FileInfo, error) {
 		return nil, nil, fmt.Errorf("krb5: %w", err)
 	}
 	if info.Mode().Perm()&0o007 != 0 {
-		return nil, nil, fmt.Errorf("keytab %s: krb5: open to everyone (mode %04o)", k.path, info.Mode().Perm())
+		return nil, nil, fmt.Errorf("keytab %s: krb5: open to everyone (mode %04o): chmod o= it", k.path, info.Mode().Perm())
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxKeytab+1))
 	if err != nil {
