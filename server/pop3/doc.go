@@ -14,6 +14,6 @@
 //   - RFC 8314 §4, no password in the clear unless told so
 //   - KPOP: a Kerberos 5 sendauth exchange in front of the session
 //
-// Left out: LANG and UTF8 (RFC 6856), EXPIRE and LOGIN-DELAY (RFC 2449 §6.4,
-// §6.7), which are not announced either.
+// Left out: LANG and UTF8 (RFC 6856), EXPIRE and LOGIN-DELAY (RFC 2449 §6.7,
+// §6.5), which are not announced either.
 package pop3
