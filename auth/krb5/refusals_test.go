@@ -131,6 +131,8 @@ var refusals = map[string]refusalTest{
 	"msg-type":            {"wrong-message", auth.ErrCredentials, altered(func(r *apReqMsg, _ *ticketMsg) { r.MsgType = 15 })},
 	"no service name":     {"malformed", auth.ErrCredentials, altered(func(_ *apReqMsg, k *ticketMsg) { k.SName.NameString = nil })},
 	"one-part service":    {"wrong-service", auth.ErrCredentials, altered(func(_ *apReqMsg, k *ticketMsg) { k.SName.NameString = []string{"pop"} })},
+	"service in capitals": {"wrong-service", auth.ErrCredentials, altered(func(_ *apReqMsg, k *ticketMsg) { k.SName.NameString = []string{"POP", "localhost"} })},
+	"pop3":                {"wrong-service", auth.ErrCredentials, altered(func(_ *apReqMsg, k *ticketMsg) { k.SName.NameString = []string{"pop3", "localhost"} })},
 	"three-part service":  {"wrong-service", auth.ErrCredentials, altered(func(_ *apReqMsg, k *ticketMsg) { k.SName.NameString = []string{"pop", "a", "b"} })},
 	"service of controls": {"malformed", auth.ErrCredentials, altered(func(_ *apReqMsg, k *ticketMsg) { k.SName.NameString = []string{"pop", "a\r\nb"} })},
 	"long service": {"malformed", auth.ErrCredentials, altered(func(_ *apReqMsg, k *ticketMsg) {
