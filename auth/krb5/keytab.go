@@ -16,6 +16,7 @@ import (
 const (
 	defaultKeepOld = 24 * time.Hour
 	checkInterval  = time.Second
+	freshInterval  = 20 * time.Millisecond
 	maxKeytab      = 16 << 20
 )
 
@@ -39,9 +40,10 @@ type Keytab struct {
 	path string
 	KeytabOptions
 
-	set     atomic.Pointer[KeySet]
-	started time.Time
-	checked atomic.Int64 // since started, in nanoseconds
+	set      atomic.Pointer[KeySet]
+	started  time.Time
+	checked  atomic.Int64 // since started, in nanoseconds
+	unusable atomic.Bool  // the last look found a file that cannot be used
 
 	mu       sync.Mutex
 	loaded   fs.FileInfo
@@ -84,12 +86,16 @@ func (k *Keytab) Keys() *KeySet {
 	return k.set.Load()
 }
 
-// Fresh is Keys with a look at the file now, however lately it was looked at:
-// for a ticket that no key opens, which may be of a key just added.
+// Fresh is Keys with a look at the file sooner: for a ticket that no key
+// opens, which may be of a key just added. Strangers can make it look, so it
+// does so at most once in 20 ms, and not at a file that is of no use anyway.
 func (k *Keytab) Fresh() *KeySet {
-	k.checked.Store(int64(time.Since(k.started)))
-	k.refresh()
-	return k.set.Load()
+	now := int64(time.Since(k.started))
+	last := k.checked.Load()
+	if now-last >= int64(freshInterval) && !k.unusable.Load() && k.checked.CompareAndSwap(last, now) {
+		k.refresh()
+	}
+	return k.Keys()
 }
 
 // Reload reads the file whether it has changed or not. On an error the keys
@@ -109,10 +115,12 @@ func (k *Keytab) refresh() {
 	if err == nil {
 		if same(info, k.loaded) {
 			k.complain = ""
+			k.unusable.Store(false)
 			return
 		}
 		err = k.load()
 	}
+	k.unusable.Store(err != nil)
 	if err == nil {
 		k.complain = ""
 		return

@@ -193,3 +193,47 @@ func TestPOP3S(t *testing.T) {
 	c.ok("QUIT")
 	d.stop(t)
 }
+
+// TestOnePlaceOneSession leads two names to one Maildir: they are one maildrop.
+func TestOnePlaceOneSession(t *testing.T) {
+	s := newSite(t)
+	s.write(t, "users", "bob:{PLAIN}"+bobPassword+"\nBob:{PLAIN}"+bobPassword+"\n")
+	s.deliver(t, "bob", 1)
+	text, err := os.ReadFile(s.config(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := "/mail/${maildrop}/Maildir"
+	d := startDaemon(t, s.write(t, "kpopd.hcl", strings.Replace(string(text), path, "/mail/${lower(maildrop)}/Maildir", 1)))
+	c := dial(t, d.addrs["clear"])
+	c.login("bob", bobPassword)
+	other := dial(t, d.addrs["clear"])
+	other.line()
+	other.ok("USER Bob")
+	if got := other.say("PASS %s", bobPassword); !strings.HasPrefix(got, "-ERR [IN-USE]") {
+		t.Errorf("the same Maildir under another name: %s", got)
+	}
+	c.ok("QUIT")
+	other.ok("USER Bob")
+	other.ok("PASS %s", bobPassword)
+	other.ok("QUIT")
+}
+
+// TestStateStays moves the state directory at a reload, which is refused.
+func TestStateStays(t *testing.T) {
+	s := newSite(t)
+	text, err := os.ReadFile(s.config(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := startDaemon(t, s.Dir+"/kpopd.hcl")
+	s.write(t, "kpopd.hcl", strings.Replace(string(text), s.Dir+"/state", s.Dir+"/elsewhere", 1))
+	d.signal(t, syscall.SIGHUP)
+	d.log.await(t, "the new configuration is wrong, the old one stays", nil)
+	if _, err := os.Stat(s.Dir + "/elsewhere"); err == nil {
+		t.Error("the new state directory was made")
+	}
+	c := dial(t, d.addrs["clear"])
+	c.login("bob", bobPassword)
+	c.ok("QUIT")
+}

@@ -23,8 +23,7 @@ type parts struct {
 	listeners []listener
 	limits    server.Limits
 
-	// What has a state of its own outlives a reload, as long as its place in
-	// the configuration stays.
+	// What has a state of its own outlives a reload.
 	stateDir string
 	locker   *lease.Locker
 	replay   *krb5.FileReplay
@@ -86,10 +85,15 @@ func (b *builder) absent(at config.Range, what string) {
 	b.fail(at, "%s is not part of this release", what)
 }
 
-// state opens the directory of locks.
+// state opens the directory of locks. It stays where it is while the server
+// runs: sessions that go on have their locks there, and what was accepted is
+// remembered there.
 func (b *builder) state() {
-	if b.old.locker != nil && b.old.stateDir == b.file.StateDir {
+	if b.old.locker != nil {
 		b.next.locker = b.old.locker
+		if b.old.stateDir != b.file.StateDir {
+			b.fail(b.file.At("state_dir"), "The state directory cannot move while the server runs: restart it")
+		}
 		return
 	}
 	l, err := lease.Open(filepath.Join(b.file.StateDir, "locks"))
@@ -152,7 +156,8 @@ func clearOf(c config.ClearLogin) pop3.Clear {
 
 // opener returns what turns an identity into its locked maildrop.
 func (b *builder) opener(l *config.Listener) func(context.Context, auth.Identity, auth.Peer) (*maildrop.Drop, error) {
-	accounts, locker, store := b.accounts(l.Name), b.next.locker, b.store
+	accounts, store := b.accounts(l.Name), b.store
+	locker := byPlace{b.next.locker, b.file.Maildrop.RelPath}
 	return func(ctx context.Context, id auth.Identity, p auth.Peer) (*maildrop.Drop, error) {
 		name, err := accounts.Maildrop(id, p)
 		if err != nil {

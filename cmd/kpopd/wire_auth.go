@@ -24,7 +24,7 @@ func (b *builder) kerberos() {
 		b.foreignKeys(k, keys)
 		b.sharedNames(k, keys)
 	}
-	if b.old.replay != nil && b.old.stateDir == b.file.StateDir {
+	if b.old.replay != nil {
 		b.next.replay = b.old.replay
 	} else if b.next.locker != nil { // else it is a dry run, or complained of
 		r, err := krb5.OpenReplay(filepath.Join(b.file.StateDir, "replay"), krb5.ReplayOptions{Skew: k.MaxSkew})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -82,3 +83,36 @@ func ruleVerdict(err error) error {
 	}
 	return err
 }
+
+// byPlace locks a maildrop by where it is kept, so that two names that lead to
+// one place are one maildrop.
+type byPlace struct {
+	maildrop.Locker
+	place func(name string) (string, error)
+}
+
+// Lock implements [maildrop.Locker].
+func (l byPlace) Lock(ctx context.Context, name string) (maildrop.Lease, error) {
+	place, err := l.place(name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", maildrop.ErrName, err)
+	}
+	lease, err := l.Locker.Lock(ctx, hideDots.Replace("/" + place)[1:])
+	if err != nil {
+		return nil, err
+	}
+	return named{lease, name}, nil
+}
+
+// hideDots turns a path into a name that a Locker takes: no component of it
+// begins with a dot.
+var hideDots = strings.NewReplacer("%", "%25", "/.", "/%2E")
+
+// named is the lease of a maildrop that has this name.
+type named struct {
+	maildrop.Lease
+	name string
+}
+
+// Name returns the maildrop's name.
+func (n named) Name() string { return n.name }
