@@ -13,6 +13,7 @@ import (
 	"kpopd/config"
 	"kpopd/maildrop"
 	"kpopd/maildrop/lease"
+	"kpopd/maildrop/maildir"
 	"kpopd/server"
 	"kpopd/server/pop3"
 )
@@ -27,6 +28,7 @@ type parts struct {
 	stateDir string
 	locker   *lease.Locker
 	replay   *krb5.FileReplay
+	sizes    *maildir.Sizes
 	keytab   *krb5.Keytab
 	keytabAt string
 }

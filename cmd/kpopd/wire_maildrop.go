@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,8 @@ func (b *builder) maildrops() {
 	} else if !info.IsDir() {
 		b.fail(m.At("path"), "The root of all maildrops, %s, is not a directory", m.Root)
 	}
-	b.store = &maildir.Store{Root: m.Root, Path: func(name string) (string, error) {
+	b.next.sizes = cmp.Or(b.old.sizes, new(maildir.Sizes))
+	b.store = &maildir.Store{Root: m.Root, Sizes: b.next.sizes, Path: func(name string) (string, error) {
 		rel, err := m.RelPath(name)
 		if err != nil {
 			return "", fmt.Errorf("%w: %w", maildrop.ErrName, err)

@@ -51,14 +51,11 @@ func (b *box) load(ctx context.Context) error {
 	return nil
 }
 
-// size sets the size of m, from its name, from memory or from its text.
+// size sets the size of m, from memory, from its name or from its text.
 func (b *box) size(ctx context.Context, e *entry, m *maildrop.Message) (err error) {
 	sizes := b.store.Sizes
-	var ok bool
-	if m.Size, ok = sizeOf(e.Base()); ok {
-		return nil
-	}
 	if sizes != nil {
+		var ok bool
 		if m.Size, e.wireReady, ok = sizes.Size(b.lease.Name(), m.UID); ok {
 			return nil
 		}
@@ -66,15 +63,57 @@ func (b *box) size(ctx context.Context, e *entry, m *maildrop.Message) (err erro
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
+	named, ok := sizeOf(e.Base())
+	if ok {
+		if ok, err = b.credible(e, named); err != nil {
+			return err
+		}
+	}
+	if m.Size = named; !ok {
+		if err := b.measure(e, m); err != nil {
+			return err
+		}
+	}
+	if sizes != nil {
+		sizes.Learn(b.lease.Name(), m.UID, m.Size, e.wireReady)
+	}
+	return nil
+}
+
+// credible reports whether a file can have the wire size that its name tells.
+// Its last octet is looked at, because programs that name files differ on a
+// text without a final line end, and we send one. A file that just moved away
+// is believed: to look for each would make a login slow while another program
+// moves all of them.
+func (b *box) credible(e *entry, named int64) (bool, error) {
+	file, err := b.dirs[e.in].OpenFile(e.name, unix.O_RDONLY, 0)
+	if gone(err) {
+		return true, nil
+	}
+	if err != nil {
+		return false, vanished(err)
+	}
+	defer file.Close()
+	octets, err := file.Size()
+	if err != nil {
+		return false, vanished(err)
+	}
+	if octets == 0 || named < octets || named > 2*octets {
+		return octets == 0 && named == 0, nil
+	}
+	var last [1]byte
+	n, err := file.ReadAt(last[:], octets-1)
+	return n == 1 && last[0] == '\n', err
+}
+
+// measure reads the text of e.
+func (b *box) measure(e *entry, m *maildrop.Message) error {
 	file, octets, err := b.file(e)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
 	m.Size, e.wireReady, err = maildrop.Measure(&text{file, octets})
-	if err == nil && sizes != nil {
-		sizes.Learn(b.lease.Name(), m.UID, m.Size, e.wireReady)
-	}
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -114,12 +115,15 @@ func TestSizesFromNames(t *testing.T) {
 	f := newFixture(t)
 	text := "one\ntwo\n" // 8 octets, 10 on the wire
 	for name, want := range map[string]int64{
-		"1.h,W=77":                          77, // believed
-		"1.h,S=60,W=77":                     77,
-		"1.h,W=77,S=60":                     77,
+		"1.h,W=12":                          12, // believed
+		"1.h,S=8,W=12":                      12,
+		"1.h,W=12,S=8":                      12,
+		"1.h,W=16":                          16,
 		"1.h,S=8,W=10,T=3":                  10,
-		"1.h,S=0,W=0":                       0,
-		"1.h,S=0,W=5":                       10, // not to be believed, from here on
+		"1.h,W=7":                           10, // not to be believed, from here on
+		"1.h,W=17":                          10,
+		"1.h,S=0,W=0":                       10,
+		"1.h,S=0,W=5":                       10,
 		"1.h,S=60,W=59":                     10,
 		"1.h,S=60,W=123":                    10,
 		"1.h,W=":                            10,
@@ -144,6 +148,22 @@ func TestSizesFromNames(t *testing.T) {
 	}
 }
 
+// Names of texts without a final line end are not believed: whether the one
+// that is sent was counted, who knows.
+func TestSizesWithoutLineEnd(t *testing.T) {
+	f := newFixture(t)
+	f.put("cur/1.h,S=16,W=18:2,", "A: b\n\nno newline")
+	f.put("cur/2.h,S=0,W=0:2,", "")
+	f.put("cur/3.h,W=5:2,", "")
+	var got []int64
+	for _, m := range f.list() {
+		got = append(got, m.Size)
+	}
+	if want := []int64{20, 0, 0}; !slices.Equal(got, want) {
+		t.Errorf("sizes %d, want %d", got, want)
+	}
+}
+
 // A sizer is a map.
 type sizer map[string]int64
 
@@ -161,7 +181,7 @@ func TestSizer(t *testing.T) {
 	f.put("new/1.a", "one\n")
 	f.put("new/2.a,S=4,W=5", "two\n")
 	f.list()
-	if len(memory) != 1 || memory["alice 1.a"] != 5 {
+	if len(memory) != 2 || memory["alice 1.a"] != 5 || memory["alice 2.a,S=4,W=5"] != 5 {
 		t.Errorf("learnt %v", memory)
 	}
 	memory["alice 1.a"] = 123
