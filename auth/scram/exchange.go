@@ -108,7 +108,7 @@ func (x *exchange) checkFlag() error {
 		return refuse("channel-binding-unexpected", "a channel binding without -PLUS")
 	case flag == 'p' && len(x.peer.Bindings(x.first.binding)) == 0:
 		return refuse("channel-binding-unsupported", "a channel binding that this connection has not")
-	case flag == 'y' && (x.m.PlusOffered || x.m.Plus) && canBind(x.peer):
+	case flag == 'y' && (x.m.Plus || x.m.PlusOffered != nil && x.m.PlusOffered(x.peer)):
 		return refuse("channel-binding-downgrade", "somebody hid -PLUS from the client")
 	case flag != 'p' && x.m.Plus:
 		return refuse("channel-binding-missing", "no channel binding with -PLUS")

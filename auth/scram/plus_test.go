@@ -133,7 +133,11 @@ func TestPlusRefuses(t *testing.T) {
 			if version == tls.VersionTLS13 {
 				unique = "channel-binding-unsupported"
 			}
-			beside := func() *scram.Mechanism { m := newMechanism(); m.PlusOffered = true; return m }
+			beside := func() *scram.Mechanism {
+				m := newMechanism()
+				m.PlusOffered = newPlus().Usable
+				return m
+			}
 			for _, test := range []struct {
 				m            *scram.Mechanism
 				flag, reason string

@@ -59,10 +59,12 @@ type Mechanism struct {
 	// Plus: the client must bind its proof to the TLS connection. Without, it
 	// must not.
 	Plus bool
-	// PlusOffered: a mechanism with channel binding is offered beside this one
-	// wherever there is TLS, so that a client which can bind and believes that
-	// the server cannot has been lied to (RFC 5802 §6).
-	PlusOffered bool
+	// PlusOffered reports whether a mechanism of SCRAM with channel binding is
+	// offered at p beside this one, so that a client which can bind and
+	// believes that the server cannot has been lied to (RFC 5802 §6). It need
+	// not have the same hash: whoever hides one mechanism can hide two. nil:
+	// there is none.
+	PlusOffered func(p auth.Peer) bool
 	Keys        Keys
 	// Offered reports whether there is anybody who could use the mechanism.
 	// nil: there is.
