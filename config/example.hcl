@@ -18,8 +18,12 @@ hostname = "pop.corp.example"
 state_dir = "/var/lib/kpopd"
 
 # The SASL mechanisms, in the order of preference. Absent: every safe one that
-# the blocks below make usable. APOP, which needs passwords that are stored in
-# the clear, is offered only when it is named here.
+# the blocks below make usable. SCRAM-SHA-256, with channel binding (-PLUS) and
+# without, is one of them while every user has {SCRAM-SHA-256} or {PLAIN} in the
+# file of users: clients prefer it to PLAIN and do not try that when it fails.
+# Named here, it is offered as soon as anybody has. SCRAM-SHA-1, which needs
+# {SCRAM-SHA-1} or {PLAIN}, and APOP, which needs {PLAIN}, passwords that are
+# stored in the clear, are offered only when they are named.
 #mechanisms = ["GSSAPI", "SCRAM-SHA-256-PLUS", "PLAIN"]
 
 # ------------------------------------------------------------------- listeners
@@ -38,7 +42,8 @@ listener "pop3s" {
   tls      = "implicit"
 
   # Each listener may add:
-  login_without_tls = "tickets"  # none | tickets | any: what may cross in the clear
+  login_without_tls = "tickets"  # none | tickets | any: what may cross in the clear;
+                                 # "any" is for passwords, and SCRAM counts as one
   login_timeout     = "60s"      # to log in, 5s to 10m
   autologout        = "10m"      # of silence after that, at least 10m
   #sdps                = true    # logins as user@host too
@@ -91,7 +96,8 @@ kerberos {
 # wrong password stops, and an outage is never a bypass.
 
 authenticator "file" "services" {
-  path = "/etc/kpopd/users" # Dovecot passwd-file lines, user:{SCHEME}hash
+  path = "/etc/kpopd/users" # Dovecot passwd-file lines, user:{SCHEME}hash;
+                            # "kpopd user hash" makes the part behind the colon
 }
 
 # (later) A directory. No password is ever written here: bind_password_file

@@ -91,6 +91,21 @@ func TestMpopSCRAM(t *testing.T) {
 		})
 	}
 	d.stop(t)
+	users, err := os.ReadFile(s.Dir + "/users")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(users)) {
+		_, hash, _ := strings.Cut(strings.TrimSpace(line), "}")
+		for secret := range strings.SplitSeq(hash, ",") {
+			if len(secret) < leakWindow {
+				continue // the iteration count
+			}
+			if found := leaks(d.log.String(), []byte(secret)); found != nil {
+				t.Errorf("the log has %q", found)
+			}
+		}
+	}
 }
 
 // gsaslScript collects the number of messages over TLS by OpenSSL, with a proof
