@@ -20,7 +20,7 @@ state_dir = "/var/lib/kpopd"
 # The SASL mechanisms, in the order of preference. Absent: every safe one that
 # the blocks below make usable. SCRAM-SHA-256, with channel binding (-PLUS) and
 # without, is one of them while every user has {SCRAM-SHA-256} or {PLAIN} in the
-# file of users: clients prefer it to PLAIN and do not try that when it fails.
+# file of users: some clients prefer it to PLAIN and give up when it fails.
 # Named here, it is offered as soon as anybody has. SCRAM-SHA-1, which needs
 # {SCRAM-SHA-1} or {PLAIN}, and APOP, which needs {PLAIN}, passwords that are
 # stored in the clear, are offered only when they are named.

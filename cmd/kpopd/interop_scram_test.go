@@ -91,6 +91,13 @@ func TestMpopSCRAM(t *testing.T) {
 		})
 	}
 	d.stop(t)
+	logsNoKeys(t, s, d)
+}
+
+// logsNoKeys checks that nothing of what the file of users keeps of passwords
+// is in the log.
+func logsNoKeys(t *testing.T, s *site, d *daemon) {
+	t.Helper()
 	users, err := os.ReadFile(s.Dir + "/users")
 	if err != nil {
 		t.Fatal(err)

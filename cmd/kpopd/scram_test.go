@@ -52,6 +52,19 @@ func (s *site) mechanisms(t testing.TB, d *daemon, listener string) string {
 	return sasl
 }
 
+// reloadEdited has d read a configuration in which a text is replaced.
+func (s *site) reloadEdited(t testing.TB, d *daemon, old, new string) {
+	t.Helper()
+	text, err := os.ReadFile(s.config(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write(t, "kpopd.hcl", strings.Replace(string(text), old, new, 1))
+	mark := d.log.mark()
+	d.signal(t, syscall.SIGHUP)
+	d.log.awaitFrom(t, mark, "configuration reloaded", nil)
+}
+
 // TestSCRAMOffered: what is offered goes by who could use it, and follows the
 // file of users.
 func TestSCRAMOffered(t *testing.T) {
@@ -69,14 +82,7 @@ func TestSCRAMOffered(t *testing.T) {
 	reload := func(users, mechanisms string) {
 		t.Helper()
 		s.write(t, "users", users)
-		text, err := os.ReadFile(s.config(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.write(t, "kpopd.hcl", strings.Replace(string(text), listening, mechanisms, 1))
-		mark := d.log.mark()
-		d.signal(t, syscall.SIGHUP)
-		d.log.awaitFrom(t, mark, "configuration reloaded", nil)
+		s.reloadEdited(t, d, listening, mechanisms)
 	}
 	wants := func(listener, want string) {
 		t.Helper()
@@ -176,6 +182,45 @@ func TestSCRAMSecret(t *testing.T) {
 			t.Errorf("%s: %x", name, secret)
 		}
 		os.Remove(path)
+	}
+}
+
+// salt returns what a server answers to the name of somebody, but for the
+// server's part of the nonce.
+func salt(t testing.TB, d *daemon, user string) string {
+	t.Helper()
+	c := dial(t, d.addrs["clear"])
+	defer c.Close()
+	c.line()
+	answer := c.say("AUTH SCRAM-SHA-256 %s", base64.StdEncoding.EncodeToString([]byte("n,,n="+user+",r=x")))
+	challenge, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(answer, "+ "))
+	_, rest, ok := strings.Cut(string(challenge), ",")
+	if err != nil || !ok {
+		t.Fatalf("%s: %q", user, answer)
+	}
+	return rest
+}
+
+// TestSCRAMRestart: a salt that changes with the process would tell that it is
+// stored nowhere.
+func TestSCRAMRestart(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.write(t, "users", secretLine(t, "keys", "SCRAM-SHA-256", "x")+secretLine(t, "plain", "PLAIN", "x")+secretLine(t, "hashed", "BLF-CRYPT", "x"))
+	seen := map[string]string{}
+	for range 2 {
+		d := s.startEdited(t, `"GSSAPI", "PLAIN", "APOP"`, scramMechanisms)
+		for _, user := range []string{"keys", "plain", "hashed", "mallory"} {
+			now := salt(t, d, user)
+			if before, ok := seen[user]; ok && now != before {
+				t.Errorf("%s: %q, then %q", user, before, now)
+			}
+			seen[user] = now
+		}
+		d.stop(t)
+	}
+	if seen["mallory"] == seen["plain"] || len(seen["mallory"]) != len(seen["keys"]) {
+		t.Errorf("%q", seen)
 	}
 }
 

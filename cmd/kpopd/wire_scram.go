@@ -35,7 +35,7 @@ func scramHash(name string) (hash string, plus bool) {
 
 // scram returns the mechanism called name, or nil. One that is named is offered
 // as soon as anybody has keys for it. One that is not is offered only while
-// everybody has: many clients choose SCRAM wherever they see it, and do not try
+// everybody has: some clients choose SCRAM wherever they see it, and do not try
 // another mechanism when it fails.
 func (b *builder) scram(name string, named bool) auth.Mechanism {
 	hash, plus := scramHash(name)
