@@ -237,3 +237,16 @@ func TestGsasl(t *testing.T) {
 	}
 	d.stop(t)
 }
+
+// TestFetchmailBesideSCRAM: fetchmail, which sees but the first octets of the
+// mechanisms, finds GSSAPI before all of SCRAM's.
+func TestFetchmailBesideSCRAM(t *testing.T) {
+	t.Parallel()
+	s, d := startSCRAM(t, `"GSSAPI", `+scramMechanisms)
+	texts := s.deliver(t, "alice", 2)
+	mark := d.log.mark()
+	f := s.newFetchmail(t, s.world.Kinit(t, "alice"), "proto POP3 auth gssapi port "+d.port(t, "pop3"), "user alice "+viaTLS)
+	f.collects(t, texts).says(t, "SCRAM-SHA-256-PLUS")
+	d.loggedIn(t, mark, "GSSAPI", "alice")
+	d.stop(t)
+}
