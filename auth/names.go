@@ -45,6 +45,10 @@ func isPrintableASCII(s string) bool {
 	return true
 }
 
+// IsName reports whether s may be the name of somebody, as a client writes it:
+// UTF-8 of 1 to 255 octets without control characters or line separators.
+func IsName(s string) bool { return isName(s, maxName) }
+
 // isName reports whether s may be a name at all: not empty, UTF-8, at most max
 // octets, and nothing that breaks a line of a log or ends a C string.
 func isName(s string, max int) bool {

@@ -98,6 +98,11 @@ func (t *Throttle) Failed(p Peer, user string) {
 	t.address.count(ctx, k.address, 1)
 }
 
+// Succeeded remembers a success of such a proof, as that of a password.
+func (t *Throttle) Succeeded(p Peer, user string) {
+	t.welcome(context.Background(), t.keys(p, user))
+}
+
 // exceeds reports whether one of the limits that others share is reached, and
 // binds k.
 func (t *Throttle) exceeds(ctx context.Context, k throttleKey) bool {

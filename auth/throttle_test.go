@@ -222,6 +222,24 @@ func TestThrottleExchange(t *testing.T) {
 }
 
 // However many names and addresses a guesser uses, memory stays bounded.
+// TestThrottleSucceeded: who has proven himself by an exchange is at home, as
+// with a password, and strangers elsewhere do not lock him out.
+func TestThrottleSucceeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		throttle, home := &auth.Throttle{FailuresPerMinute: 1}, at("192.0.2.1")
+		throttle.Succeeded(home, "alice")
+		for i := range 5 {
+			throttle.Failed(at(fmt.Sprintf("198.51.100.%d", i)), "alice")
+		}
+		if throttle.Allowed(at("192.0.2.2"), "alice") {
+			t.Error("the user's limit is not reached")
+		}
+		if !throttle.Allowed(home, "alice") {
+			t.Error("strangers lock the user out at home")
+		}
+	})
+}
+
 func TestThrottleMemory(t *testing.T) {
 	throttle := &auth.Throttle{Auth: auth.Chain{}}
 	before := heap()

@@ -19,10 +19,13 @@ hostname = "pop.corp.example"
 state_dir = "/var/lib/kpopd"
 
 # The SASL mechanisms, in the order of preference. Absent: every safe one that
-# the blocks below make usable. USER and PASS come with PLAIN. APOP, which needs
-# passwords that are stored in the clear, as user:{PLAIN}secret, is offered only
-# when it is named here. (later) SCRAM-SHA-256 and others.
-#mechanisms = ["GSSAPI", "PLAIN", "APOP"]
+# the blocks below make usable. USER and PASS come with PLAIN. SCRAM-SHA-256,
+# with channel binding (-PLUS) and without, is one of them while every user has
+# {SCRAM-SHA-256} or {PLAIN} in the file of users: some clients prefer it to
+# PLAIN and give up when it fails. Named here, it is offered as soon as anybody
+# has. SCRAM-SHA-1, which needs {SCRAM-SHA-1} or {PLAIN}, and APOP, which needs
+# {PLAIN}, passwords that are stored in the clear, only when they are named.
+#mechanisms = ["GSSAPI", "SCRAM-SHA-256-PLUS", "PLAIN"]
 
 # ------------------------------------------------------------------- listeners
 # Without any listener block there are these three; "kpop" only with a kerberos
@@ -40,7 +43,8 @@ listener "pop3s" {
   tls      = "implicit"
 
   # Each listener may add:
-  login_without_tls = "tickets"  # none | tickets | any: what may cross in the clear
+  login_without_tls = "tickets"  # none | tickets | any: what may cross in the clear;
+                                 # "any" is for passwords, and SCRAM counts as one
   login_timeout     = "60s"      # to log in, 5s to 10m
   autologout        = "10m"      # of silence after that, at least 10m
   #mechanisms          = ["GSSAPI"]              # instead of those above
@@ -96,7 +100,7 @@ kerberos {
 # SHA512-CRYPT (openssl passwd -6 makes its hashes), SHA256-CRYPT, SCRAM-SHA-256,
 # PLAIN. Nobody but the owner and the group may have access to the file.
 authenticator "file" "services" {
-  path = "/etc/kpopd/users"
+  path = "/etc/kpopd/users" # "kpopd user hash" makes the part behind the colon
 }
 
 # (later) A directory. No password is ever written here: bind_password_file

@@ -21,7 +21,8 @@ type File struct {
 	StateDir string
 	// Mechanisms are the SASL mechanisms, and "APOP", that are offered, in the
 	// order of preference. Default: nil, every safe one that the rest of the
-	// configuration makes usable; APOP only when it is named.
+	// configuration makes usable; APOP and SCRAM-SHA-1 only when they are named,
+	// SCRAM-SHA-256 else only while every user can use it.
 	Mechanisms []string
 
 	// Listeners are the ports. Without any listener block they are "pop3" on

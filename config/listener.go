@@ -34,7 +34,8 @@ const (
 type ClearLogin string
 
 // The proofs: none at all; those that reveal no password, such as a Kerberos
-// ticket; any, passwords too.
+// ticket; any, passwords too. SCRAM counts as a password: whoever hears it can
+// try a dictionary on it.
 const (
 	ClearNone    ClearLogin = "none"
 	ClearTickets ClearLogin = "tickets"

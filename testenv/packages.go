@@ -24,6 +24,7 @@ var packages = map[string]string{
 	"fetchmail":    "fetchmail",
 	"mpop":         "mpop",
 	"curl":         "curl",
+	"gsasl":        "gsasl",
 	"openssl":      "openssl",
 	"socat":        "socat",
 	"python3":      "python3",

@@ -1,13 +1,8 @@
 package krb5
 
 import (
-	"crypto"
 	"crypto/hmac"
 	"crypto/md5"
-	_ "crypto/sha256" // for crypto.Hash.New
-	_ "crypto/sha512" // for crypto.Hash.New
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/binary"
 	"fmt"
 
@@ -74,57 +69,11 @@ func hashBindings(data []byte) [16]byte {
 // channelBindings returns all bindings of p's connection with their prefixes
 // (RFC 5056 §2.1): of the certificate, and of the connection itself.
 func channelBindings(p auth.Peer) [][]byte {
-	if p.TLS == nil {
-		return nil
-	}
 	var all [][]byte
-	if hash := endPoint(p.Certificate); hash != nil {
-		all = append(all, append([]byte("tls-server-end-point:"), hash...))
-	}
-	for _, context := range exporterContexts(p.TLS.Version) {
-		// An error says that RFC 9266 §4 forbids it: TLS 1.2 without an
-		// extended master secret.
-		key, err := p.TLS.ExportKeyingMaterial("EXPORTER-Channel-Binding", context, 32)
-		if err == nil {
-			all = append(all, append([]byte("tls-exporter:"), key...))
+	for _, kind := range []string{auth.BindingEndPoint, auth.BindingExporter, auth.BindingUnique} {
+		for _, data := range p.Bindings(kind) {
+			all = append(all, append([]byte(kind+":"), data...))
 		}
 	}
-	if p.TLS.TLSUnique != nil { // RFC 5929 §3; nil in TLS 1.3
-		all = append(all, append([]byte("tls-unique:"), p.TLS.TLSUnique...))
-	}
 	return all
-}
-
-// exporterContexts returns the contexts for tls-exporter. RFC 9266 §2 wants
-// the empty one. In TLS 1.2 this is not the same as none (RFC 5705 §4), which
-// GnuTLS uses.
-func exporterContexts(version uint16) [][]byte {
-	if version == tls.VersionTLS12 {
-		return [][]byte{{}, nil}
-	}
-	return [][]byte{{}}
-}
-
-// endPoint is tls-server-end-point (RFC 5929 §4.1): the certificate's hash by
-// the hash function of its signature, SHA-256 in place of MD5 and SHA-1. It is
-// not defined for signatures such as Ed25519.
-func endPoint(cert *x509.Certificate) []byte {
-	if cert == nil {
-		return nil
-	}
-	var hash crypto.Hash
-	switch cert.SignatureAlgorithm {
-	case x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1,
-		x509.SHA256WithRSA, x509.SHA256WithRSAPSS, x509.DSAWithSHA256, x509.ECDSAWithSHA256:
-		hash = crypto.SHA256
-	case x509.SHA384WithRSA, x509.SHA384WithRSAPSS, x509.ECDSAWithSHA384:
-		hash = crypto.SHA384
-	case x509.SHA512WithRSA, x509.SHA512WithRSAPSS, x509.ECDSAWithSHA512:
-		hash = crypto.SHA512
-	default:
-		return nil
-	}
-	h := hash.New()
-	h.Write(cert.Raw)
-	return h.Sum(nil)
 }

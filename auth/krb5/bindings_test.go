@@ -134,6 +134,15 @@ func TestHashBindings(t *testing.T) {
 	}
 }
 
+// endPoint is tls-server-end-point on a connection with this certificate.
+func endPoint(cert *x509.Certificate) []byte {
+	p := auth.Peer{TLS: &tls.ConnectionState{}, Certificate: cert}
+	for _, data := range p.Bindings(auth.BindingEndPoint) {
+		return data
+	}
+	return nil
+}
+
 func TestEndPoint(t *testing.T) {
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {

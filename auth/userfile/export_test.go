@@ -1,6 +1,10 @@
 package userfile
 
-import "context"
+import (
+	"context"
+
+	"kpopd/auth"
+)
 
 // A Secret is a parsed {SCHEME}hash, for tests of the parser.
 type Secret struct{ secret }
@@ -39,4 +43,9 @@ func (p Probe) kind() string        { return "probe" }
 // Verify checks password against p as against a user's secret.
 func (f *File) Verify(ctx context.Context, p Probe, password string) (bool, error) {
 	return f.verify(ctx, p, password)
+}
+
+// EncodeSCRAM returns the secret of a line with these keys.
+func EncodeSCRAM(hash string, keys auth.SCRAMKeys) string {
+	return "{SCRAM-" + hash + "}" + scramSecret{hash, keys}.encode()
 }

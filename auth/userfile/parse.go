@@ -23,6 +23,7 @@ type table struct {
 	users map[string]*entry
 	// decoy has the kind of secret that most users have; nil: no users.
 	decoy secret
+	scram scramCensus
 }
 
 // find returns user's entry, or nil.
@@ -67,6 +68,7 @@ func (t *table) add(e *entry, n int, lines, kinds map[string]int) error {
 		return fmt.Errorf("the user of line %d again", first)
 	}
 	lines[e.user], t.users[e.user] = n, e
+	t.scram.add(e.secret)
 	kind := e.secret.kind()
 	kinds[kind]++
 	if t.decoy == nil || kinds[kind] > kinds[t.decoy.kind()] {

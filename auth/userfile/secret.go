@@ -45,7 +45,9 @@ func schemeOf(name string) scheme {
 	case "CRYPT":
 		return parseCrypt
 	case "SCRAM-SHA-256":
-		return parseSCRAM
+		return parseSCRAM(scramSHA256)
+	case "SCRAM-SHA-1":
+		return parseSCRAM(scramSHA1)
 	case "PLAIN", "CLEARTEXT":
 		return parsePlain
 	}
@@ -56,7 +58,7 @@ func schemeOf(name string) scheme {
 // from schemes are repeated in an error: what stands in braces on a line may
 // be part of a password.
 const refusedSchemes = " MD5 MD5-CRYPT LDAP-MD5 PLAIN-MD5 SMD5 CRAM-MD5 DIGEST-MD5 HMAC-MD5 SHA SHA1 SSHA SHA256 SSHA256" +
-	" SHA512 SSHA512 DES-CRYPT NTLM LANMAN LM NT OTP RPA SKEY PBKDF2 PLAIN-TRUNC SCRAM-SHA-1 "
+	" SHA512 SSHA512 DES-CRYPT NTLM LANMAN LM NT OTP RPA SKEY PBKDF2 PLAIN-TRUNC "
 
 // parseSecret parses {SCHEME}value and {SCHEME.encoding}value. Scheme names
 // have no case.

@@ -4,8 +4,8 @@
 //	user:{SCHEME}hash[:uid:gid:gecos:home:shell:extra]
 //
 // The schemes are ARGON2ID, ARGON2I, BLF-CRYPT (or BCRYPT), SHA512-CRYPT,
-// SHA256-CRYPT, CRYPT (any of these by its prefix), SCRAM-SHA-256 (RFC 5802,
-// RFC 7677) and PLAIN (or CLEARTEXT). A suffix ".b64" or ".hex" says that the
+// SHA256-CRYPT, CRYPT (any of these by its prefix), SCRAM-SHA-256 and
+// SCRAM-SHA-1 (RFC 5802, RFC 7677) and PLAIN (or CLEARTEXT). A suffix ".b64" or ".hex" says that the
 // hash is encoded so; a PLAIN secret with a colon needs it. There is no
 // default scheme: a line without one is an error, never a plaintext password.
 // Of the further fields only the extra field allow_nets has a meaning; fields
@@ -21,6 +21,7 @@ package userfile
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
@@ -44,6 +45,9 @@ type File struct {
 	// Source is what identities name as their source. Empty: "file". It must
 	// not change once the File is in use.
 	Source string
+	// SCRAMSecret makes the salts of [File.SCRAM] for PLAIN secrets. Open sets
+	// a random one. It must not change once the File is in use.
+	SCRAMSecret []byte
 
 	path    string
 	log     *slog.Logger
@@ -79,6 +83,8 @@ func Open(path string, log *slog.Logger) (*File, error) {
 		log:     log,
 		started: time.Now(),
 	}
+	f.SCRAMSecret = make([]byte, 32)
+	_, _ = rand.Read(f.SCRAMSecret) // never fails
 	f.budget()
 	f.due.Store(int64(lookEvery))
 	if err := f.Reload(); err != nil {
@@ -124,20 +130,6 @@ func (f *File) Decoy(ctx context.Context, c auth.Credential) {
 	case auth.APOP:
 		newPlain("decoy").proves(c)
 	}
-}
-
-// SCRAM returns what the server keeps for SCRAM-SHA-256 (RFC 5802 §3) for a
-// user with a secret of that scheme. The caller must not change the slices.
-func (f *File) SCRAM(user string) (iterations int, salt, storedKey, serverKey []byte, ok bool) {
-	e := f.current().find(user)
-	if e == nil {
-		return 0, nil, nil, nil, false
-	}
-	s, ok := e.secret.(scramSecret)
-	if !ok {
-		return 0, nil, nil, nil, false
-	}
-	return s.iterations, s.salt, s.storedKey, s.serverKey, true
 }
 
 func (f *File) password(ctx context.Context, e *entry, p auth.Peer, c auth.Password) (auth.Identity, error) {

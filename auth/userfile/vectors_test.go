@@ -1,6 +1,6 @@
 package userfile_test
 
-// Hashes that crypt(3) of libxcrypt and Python's hashlib made.
+// Hashes that crypt(3) of libxcrypt and Python's hashlib made, and keys for SCRAM.
 const (
 	// sha512Hash is of "Hello world!", and also what openssl passwd -6 prints.
 	sha512Hash = "$6$0123456789abcdef$borNQb4Q87VhdsvRUrkAIOI29SOnSTZO9jyfh/XM94.IMNGHlu0GpQpzVx3iZCsDJYlnrC7J6GaF9MVSlWdEi."
@@ -11,4 +11,6 @@ const (
 	rawHash = "jHNqfb1kGwCanwT7r.JKH58s9gkio67XbE5eokh.2VNMhb7EZLi9YqX6ox7rcdiOjmUWzO5Oyvy5bi02zlA9K0"
 	// pencil has the salt, iterations and password of RFC 7677 §3.
 	pencil = "4096,W22ZaJ0SNY7soEsUEjb6gQ==,WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+	// pencil1 has those of RFC 5802 §5, and the keys that gsasl makes of them.
+	pencil1 = "4096,QSXCR+Q6sek8bf92,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE="
 )

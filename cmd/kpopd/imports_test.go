@@ -73,7 +73,7 @@ var third = []struct {
 	users  []string
 }{
 	{"github.com/jcmturner/", []string{"auth/krb5"}},
-	{"github.com/emersion/go-sasl", []string{"auth", "auth/authtest"}},
+	{"github.com/emersion/go-sasl", []string{"auth", "auth/authtest", "auth/scram"}},
 	{"github.com/xdg-go/stringprep", []string{"auth"}},
 	{"github.com/throttled/throttled/", []string{"auth"}},
 	{"github.com/go-crypt/", []string{"auth/userfile"}},

@@ -65,6 +65,7 @@ func program(stdout, stderr io.Writer) *cli.Command {
 		Commands: []*cli.Command{
 			serveCommand(stdout, stderr),
 			checkCommand(stdout, stderr),
+			userCommand(stdout, stderr),
 			relayCommand(stdout),
 			versionCommand(stdout),
 		},

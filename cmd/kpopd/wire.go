@@ -31,6 +31,8 @@ type parts struct {
 	sizes    *maildir.Sizes
 	keytab   *krb5.Keytab
 	keytabAt string
+
+	scramSecret []byte
 }
 
 // A builder turns one configuration into parts and collects what is wrong.
@@ -44,7 +46,12 @@ type builder struct {
 
 	accept *krb5.Acceptor     // nil: no Kerberos
 	auth   auth.Authenticator // nil: no passwords
-	store  maildrop.Store
+	users  scramUsers         // those of auth that can have keys for SCRAM
+	// throttle is what bounds guessing at auth. nil: nothing.
+	throttle    *auth.Throttle
+	scramSecret []byte
+	warned      []string // mechanisms that nobody can use
+	store       maildrop.Store
 }
 
 // build builds the parts of a configuration. It opens files, but no sockets,

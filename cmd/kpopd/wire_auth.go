@@ -100,10 +100,33 @@ func (b *builder) chain() {
 			continue
 		}
 		users.Source = "file " + a.Name
-		chain = append(chain, users)
+		chain, b.users = append(chain, users), append(b.users, users)
 	}
 	if len(chain) > 0 {
 		b.auth = b.throttled(chain)
+		b.salts()
+	}
+}
+
+// salts gives all files of users the secret of the state directory for the
+// salts that are stored nowhere.
+func (b *builder) salts() {
+	switch {
+	case b.old.scramSecret != nil && b.old.stateDir == b.file.StateDir:
+		b.next.scramSecret = b.old.scramSecret
+	case b.next.locker != nil: // else it is a dry run, or complained of
+		secret, err := scramSecretOf(b.file.StateDir)
+		if err != nil {
+			b.fail(b.file.At("state_dir"), "The secret for SCRAM cannot be used: %v", err)
+			return
+		}
+		b.next.scramSecret = secret
+	}
+	b.scramSecret = b.next.scramSecret
+	for _, f := range b.users {
+		if b.scramSecret != nil {
+			f.SCRAMSecret = b.scramSecret
+		}
 	}
 }
 
@@ -113,13 +136,14 @@ func (b *builder) throttled(chain auth.Chain) auth.Authenticator {
 	if !t.Enabled {
 		return chain
 	}
-	return &auth.Throttle{Auth: chain, FailuresPerMinute: t.FailuresPerMinute}
+	b.throttle = &auth.Throttle{Auth: chain, FailuresPerMinute: t.FailuresPerMinute}
+	return b.throttle
 }
 
 // safe are the mechanisms offered where none are named, in the order of
 // preference. GSSAPI comes first, for fetchmail's short sight (see pop3's
-// CAPA).
-var safe = []string{"GSSAPI", "PLAIN"}
+// CAPA). SCRAM with SHA-1 is for those who name it.
+var safe = []string{"GSSAPI", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN"}
 
 // proofs sets what a POP3 listener takes as proof. USER and PASS go with
 // PLAIN, which shows the same secret; APOP is taken only where it is named.
@@ -134,14 +158,17 @@ func (b *builder) proofs(l *config.Listener, h *pop3.Handler) {
 	}
 	h.NoUser = true
 	for _, name := range names {
-		mech := b.mechanism(name)
+		mech := b.mechanism(name, !all)
 		switch {
 		case name == "APOP" && b.auth != nil:
 			h.Auth, h.Timestamp = b.auth, pop3.NewTimestamp(b.file.Hostname)
 		case mech != nil:
 			h.Mechanisms = append(h.Mechanisms, mech)
+			if !all {
+				b.useless(named, name)
+			}
 		case all:
-		case slices.Contains([]string{"GSSAPI", "PLAIN", "APOP"}, name):
+		case isBuilt(name):
 			b.fail(named, "The mechanism %s needs %s", name, need(name))
 		default:
 			b.absent(named, "The mechanism "+name)
@@ -150,9 +177,16 @@ func (b *builder) proofs(l *config.Listener, h *pop3.Handler) {
 			h.Auth, h.NoUser = b.auth, false
 		}
 	}
+	besides(h.Mechanisms)
 	if b.file.Kerberos == nil && len(b.file.Authenticators) == 0 {
 		b.fail(l.Header, "Nobody can log in at listener %s: there is no kerberos block and no authenticator", l.Name)
 	}
+}
+
+// isBuilt reports whether a mechanism is part of this release.
+func isBuilt(name string) bool {
+	hash, _ := scramHash(name)
+	return hash != "" || slices.Contains([]string{"GSSAPI", "PLAIN", "APOP"}, name)
 }
 
 func need(mechanism string) string {
@@ -163,15 +197,15 @@ func need(mechanism string) string {
 }
 
 // mechanism returns the SASL mechanism called name, nil if there is none or
-// what it needs is not configured.
-func (b *builder) mechanism(name string) auth.Mechanism {
+// what it needs is not configured. named: the configuration names it.
+func (b *builder) mechanism(name string, named bool) auth.Mechanism {
 	switch {
 	case name == "GSSAPI" && b.accept != nil:
 		return b.gssapi()
 	case name == "PLAIN" && b.auth != nil:
 		return &auth.Plain{Auth: b.auth}
 	}
-	return nil
+	return b.scram(name, named)
 }
 
 func (b *builder) gssapi() auth.Mechanism {
