@@ -14,7 +14,8 @@ type Mechanism interface {
 	// Usable reports whether the mechanism may be used on p. It gates both
 	// what CAPA says and what AUTH takes, before the client reveals anything.
 	Usable(p Peer) bool
-	// Start begins one exchange. ctx bounds all of it.
+	// Start begins one exchange. ctx bounds all of it, and the caller ends
+	// it once the exchange is over, however that came.
 	Start(ctx context.Context, p Peer) Exchange
 }
 

@@ -33,6 +33,7 @@ type exchange struct {
 	refusal     error // why the proof will not do, whatever it is
 	claimed     string
 	found, id   auth.Identity
+	judged      func() bool // keeps the end of ctx from counting; nil: nobody counts
 }
 
 var _ auth.Claimant = (*exchange)(nil)
@@ -94,6 +95,9 @@ func (x *exchange) begin(response []byte) ([]byte, error) {
 	}
 	if err := x.lookUp(user); err != nil {
 		return nil, err
+	}
+	if t := x.m.Throttle; t != nil { // the work is done, whether or not a proof comes
+		x.judged = context.AfterFunc(x.ctx, func() { t.Failed(x.peer, user) })
 	}
 	x.nonce = x.first.nonce + x.m.newNonce()
 	x.serverFirst = fmt.Sprintf("r=%s,s=%s,i=%d", x.nonce, base64.StdEncoding.EncodeToString(x.keys.Salt), x.keys.Iterations)
@@ -162,7 +166,11 @@ func (x *exchange) finish(response []byte) ([]byte, error) {
 		return nil, refuse("nonce-mismatch", "the nonce of another exchange")
 	case !x.bound(m.binding):
 		return nil, refuse("channel-binding-mismatch", "the channel binding is for another connection")
-	case !x.allowed(): // others may have failed meanwhile
+	}
+	if x.judged != nil {
+		x.judged()
+	}
+	if !x.allowed() { // others may have failed meanwhile
 		return nil, errThrottled
 	}
 	message := x.first.bare + "," + x.serverFirst + "," + m.withoutProof

@@ -72,7 +72,9 @@ type Mechanism struct {
 	// Secret makes the salts of those who have no keys. It stays the same over
 	// restarts, and among servers that share their names.
 	Secret []byte
-	// Throttle bounds guessing. nil: nothing does.
+	// Throttle bounds guessing, and the looking up of keys: an exchange whose
+	// ctx ends before it has come to a proof counts as a failure, since keys may
+	// have been derived for it. nil: nothing does.
 	Throttle Throttle
 
 	nonce func() string // for tests; nil: a random one

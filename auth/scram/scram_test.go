@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/emersion/go-sasl"
 	"go.uber.org/goleak"
@@ -371,6 +372,47 @@ func TestThrottleLate(t *testing.T) {
 	if want := map[string]int{"wrong-password": 3, "throttled": 7}; !maps.Equal(reasons, want) {
 		t.Errorf("%v, want %v", reasons, want)
 	}
+}
+
+// TestThrottleAbandoned: an exchange that is left before the proof counts, as
+// keys were looked up for it; one that comes to a right proof does not.
+func TestThrottleAbandoned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMechanism()
+		m.Throttle = &auth.Throttle{FailuresPerMinute: 3}
+		leave := func(spoil func([]byte) []byte) string {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer synctest.Wait()
+			defer cancel()
+			c, x := alice(), m.Start(ctx, protected())
+			_, first, _ := c.Start()
+			challenge, _, err := x.Next(first)
+			if err == nil && spoil != nil {
+				final, _ := c.Next(challenge)
+				_, _, err = x.Next(spoil(final))
+			}
+			if err == nil {
+				return ""
+			}
+			return auth.Reason(err)
+		}
+		right := func(b []byte) []byte { return b }
+		for range 5 {
+			if r := leave(right); r != "" {
+				t.Fatalf("right: %s", r)
+			}
+		}
+		for i, spoil := range []func([]byte) []byte{nil, func([]byte) []byte { return []byte{} }, nil} {
+			leave(spoil)
+			want := ""
+			if i == 2 {
+				want = "throttled"
+			}
+			if r := leave(right); r != want {
+				t.Errorf("after %d: %q, want %q", i+1, r, want)
+			}
+		}
+	})
 }
 
 // TestReplay: the messages of an exchange prove nothing in another.
