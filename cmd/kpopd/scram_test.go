@@ -109,10 +109,12 @@ func TestSCRAMOffered(t *testing.T) {
 	if hint := "SCRAM-SHA-256 is not offered"; strings.Contains(d.log.String(), hint) {
 		t.Errorf("logged %q", hint)
 	}
-	reload(old+hashed, `mechanisms = ["GSSAPI", "SCRAM-SHA-256", "PLAIN"]`)
-	wants("pop3s", none)
-	if hint := "SCRAM-SHA-256 is not offered as long as no user has"; strings.Count(d.log.String(), hint) != 1 {
-		t.Errorf("not logged once: %q", hint)
+	for i, name := range []string{"SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"} {
+		reload(old+hashed, fmt.Sprintf(`mechanisms = ["GSSAPI", %q, "PLAIN"]`, name))
+		wants("pop3s", none)
+		if hint := "SCRAM-SHA-256 is not offered as long as no user has"; strings.Count(d.log.String(), hint) != i+1 {
+			t.Errorf("%s: not logged once: %q", name, hint)
+		}
 	}
 }
 

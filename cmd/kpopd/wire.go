@@ -50,7 +50,7 @@ type builder struct {
 	// throttle is what bounds guessing at auth. nil: nothing.
 	throttle    *auth.Throttle
 	scramSecret []byte
-	warned      []string // mechanisms that nobody can use
+	warned      []string // schemes of SCRAM that nobody has
 	store       maildrop.Store
 }
 

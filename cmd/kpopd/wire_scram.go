@@ -54,16 +54,17 @@ func (b *builder) scram(name string, named bool) auth.Mechanism {
 	return m
 }
 
-// useless warns once of a mechanism of SCRAM that is named at a place and for
-// which nobody has keys.
+// useless warns once of a mechanism of SCRAM that is named at a place, with or
+// without channel binding, and for which nobody has keys.
 func (b *builder) useless(at config.Range, name string) {
-	hash, plus := scramHash(name)
-	if hash == "" || plus || slices.Contains(b.warned, name) {
+	hash, _ := scramHash(name)
+	scheme := "SCRAM-" + hash
+	if hash == "" || slices.Contains(b.warned, scheme) {
 		return
 	}
 	if have, _ := b.users.count(hash); have == 0 {
-		b.warned = append(b.warned, name)
-		b.warn(at, "%s is not offered as long as no user has a {PLAIN} or a {%s} secret", name, name)
+		b.warned = append(b.warned, scheme)
+		b.warn(at, "%s is not offered as long as no user has a {PLAIN} or a {%s} secret", scheme, scheme)
 	}
 }
 
