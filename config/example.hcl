@@ -98,7 +98,7 @@ kerberos {
 
 # Dovecot passwd-file lines, user:{SCHEME}hash. Schemes: ARGON2ID, BLF-CRYPT,
 # SHA512-CRYPT (openssl passwd -6 makes its hashes), SHA256-CRYPT, SCRAM-SHA-256,
-# PLAIN. Nobody but the owner and the group may have access to the file.
+# SCRAM-SHA-1, PLAIN. Nobody but the owner and the group may have access to the file.
 authenticator "file" "services" {
   path = "/etc/kpopd/users" # "kpopd user hash" makes the part behind the colon
 }
