@@ -79,7 +79,14 @@ func (s *source) snippet(r Range) snippet {
 	if i := bytes.IndexByte(m.text[from:], '\n'); i >= 0 {
 		end = from + i
 	}
+	// HCL may begin or end a range within a character.
+	for from > start && from < end && !utf8.RuneStart(m.text[from]) {
+		from--
+	}
 	to = min(max(from, to), end)
+	for to < end && !utf8.RuneStart(m.text[to]) {
+		to++
+	}
 	return snippet{
 		before: cutLeft(string(m.text[start:from])),
 		marked: cutRight(string(m.text[from:to])),
