@@ -27,26 +27,6 @@ type UserFile struct {
 	Path string // Dovecot passwd-file lines, user:{SCHEME}hash. Required
 }
 
-// An LDAP is an authenticator "ldap".
-type LDAP struct {
-	// URLs are the servers, ldaps://, ldap:// or ldapi://, tried in this
-	// order. Required.
-	URLs   []string
-	CAFile string // default: "", the system's authorities
-	// BindDN is who looks entries up; its password is in BindPasswordFile.
-	// Default: both "", an anonymous search.
-	BindDN, BindPasswordFile string
-	BaseDN                   string // required
-	// Filter finds the entry of a login name; it uses user. Required. Use
-	// [Expression.EvalEscaped].
-	Filter *Expression
-	// LookupFilter finds the entry of somebody who was proven otherwise, by a
-	// ticket, token or certificate. Default: nil, there is no such lookup.
-	LookupFilter *Expression
-	// Attributes of the entry reach expressions as attr.NAME. Default: none.
-	Attributes []string
-}
-
 // An OAuth is an authenticator "oauth". It has an Issuer, whose discovery
 // document names the rest, or one of the other URLs.
 type OAuth struct {
@@ -91,27 +71,6 @@ func (a *Authenticator) readFile(d *decoder, b *hclsyntax.Block) {
 	u := &UserFile{}
 	a.Place = d.block(b, schema{what: `authenticator "file"`, fields: []field{must("path", value(path(&u.Path)))}})
 	a.UserFile = u
-}
-
-func (a *Authenticator) readLDAP(d *decoder, b *hclsyntax.Block) {
-	l := &LDAP{}
-	server := func(dst *string) setter { return link(dst, "ldaps", "ldap", "ldapi") }
-	a.Place = d.block(b, schema{what: `authenticator "ldap"`, fields: []field{
-		must("urls", value(list(&l.URLs, server))),
-		may("ca_file", value(path(&l.CAFile))),
-		may("bind_dn", value(str(&l.BindDN))),
-		may("bind_password_file", value(path(&l.BindPasswordFile))),
-		must("base_dn", value(str(&l.BaseDN))),
-		must("filter", filter(&l.Filter, "user")),
-		may("lookup_filter", filter(&l.LookupFilter, "user", "principal")),
-		may("attributes", value(list(&l.Attributes, str))),
-	}})
-	// RFC 4513 §5.1.2: a bind with a name and no password proves nothing, yet
-	// succeeds.
-	if (l.BindDN == "") != (l.BindPasswordFile == "") && a.has("bind_dn") != a.has("bind_password_file") {
-		d.errorf(a.Header, "Incomplete bind", "bind_dn and bind_password_file are needed together, or neither of them.")
-	}
-	a.LDAP = l
 }
 
 func (a *Authenticator) readOAuth(d *decoder, b *hclsyntax.Block) {
