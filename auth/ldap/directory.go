@@ -43,7 +43,9 @@ type Config struct {
 	Filter Template
 	// BindAs are names to bind as without a search, tried in turn: DNs, user
 	// principal names, or DOMAIN\user. A login name that would change what
-	// they mean is not known here. Only of a DN, and only where BindDN may read
+	// they mean is not known here; any other is, because a bind does not tell an
+	// unknown user from a wrong password, so that such a directory is the last
+	// of a chain. Only of a DN, and only where BindDN may read
 	// it, is there an entry with attributes, groups and a disabled state.
 	BindAs []Template
 	// LookupFilter finds the entry of somebody who was proven by other means.

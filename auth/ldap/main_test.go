@@ -2,7 +2,9 @@ package ldap_test
 
 import (
 	"context"
+	"crypto/sha1"
 	"crypto/tls"
+	"encoding/base64"
 	"log/slog"
 	"strings"
 	"testing"
@@ -49,9 +51,16 @@ func people(t testing.TB, w *testenv.World, users map[string]string) string {
 	add(t, c, unit, map[string][]string{"objectClass": {"organizationalUnit"}})
 	for user, password := range users {
 		add(t, c, "uid="+goldap.EscapeDN(user)+","+unit, map[string][]string{"objectClass": {"inetOrgPerson", "mailUser"},
-			"uid": {user}, "cn": {user}, "sn": {user}, "mailbox": {"box of " + user}, "userPassword": {password}})
+			"uid": {user}, "cn": {user}, "sn": {user}, "mailbox": {"box of " + user}, "userPassword": {hashed(password)}})
 	}
 	return unit
+}
+
+// hashed is a password as slapd keeps it; one that begins with a brace would
+// be taken for a hash (RFC 2307 §5.3).
+func hashed(password string) string {
+	sum := sha1.Sum([]byte(password + "salt"))
+	return "{SSHA}" + base64.StdEncoding.EncodeToString(append(sum[:], "salt"...))
 }
 
 func add(t testing.TB, c *goldap.Conn, dn string, attrs map[string][]string) {

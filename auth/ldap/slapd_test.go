@@ -27,9 +27,6 @@ func TestAuthenticator(t *testing.T) {
 		{"remembering", func(c *ldap.Config) {
 			c.Remember, c.RememberWrong, c.LockoutThreshold, c.LockoutWindow = time.Minute, time.Minute, 5, time.Minute
 		}},
-		{"bind as DN", func(c *ldap.Config) {
-			c.Filter, c.BindAs = nil, []ldap.Template{template("uid=${user}," + unit)}
-		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			conf := config(t, w, unit)
