@@ -28,6 +28,8 @@ func template(text string) ldap.Template {
 	}
 }
 
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
 // admin returns a connection of the directory's administrator.
 func admin(t testing.TB, w *testenv.World) *goldap.Conn {
 	t.Helper()
@@ -88,7 +90,7 @@ func config(t testing.TB, w *testenv.World, base string) ldap.Config {
 		BindDN: testenv.ServiceDN, BindPassword: func() (auth.Secret, error) { return testenv.ServicePassword, nil },
 		BaseDN: base, Filter: template("(&(objectClass=person)(uid=${user}))"),
 		LookupFilter: template("(krbPrincipalName=${principal})"), Attributes: []string{"mailbox"},
-		DisabledAttribute: "mailboxDisabled", Timeout: 20 * time.Second, Log: slog.New(slog.DiscardHandler),
+		DisabledAttribute: "mailboxDisabled", Timeout: 20 * time.Second, Log: quiet(),
 	}
 }
 
