@@ -108,18 +108,33 @@ func (a *Authenticator) readCertificate(d *decoder, b *hclsyntax.Block) {
 // a Unix socket. A password in it would end up in logs.
 func link(dst *string, schemes ...string) setter {
 	return text(func(v val, s string) *complaint {
+		if path, ok := strings.CutPrefix(s, "ldapi://"); ok && slices.Contains(schemes, "ldapi") {
+			return socketLink(dst, s, path)
+		}
 		u, err := url.Parse(s)
 		switch {
 		case err != nil || !slices.Contains(schemes, u.Scheme):
 			return complain("It must be a URL that begins with %s://.", strings.Join(schemes, ":// or "))
 		case u.User != nil:
 			return complain("A URL here holds no user name or password.")
-		case u.Hostname() == "" && u.Scheme != "ldapi":
+		case u.Hostname() == "":
 			return complain("The URL has no host.")
 		}
 		*dst = s
 		return nil
 	})
+}
+
+// socketLink takes the URL of a Unix socket, whose path is where others have a
+// host, with %2F for each slash. Package url knows no such host.
+func socketLink(dst *string, link, path string) *complaint {
+	host, rest, _ := strings.Cut(path, "/")
+	socket, err := url.PathUnescape(host)
+	if err != nil || rest != "" || socket != "" && !strings.HasPrefix(socket, "/") {
+		return complain("The path of the socket must be written with %%2F for each slash, as in ldapi://%%2Frun%%2Fslapd%%2Fldapi.")
+	}
+	*dst = link
+	return nil
 }
 
 // principalPart takes a realm or a component of a principal's name, as it is
