@@ -1,6 +1,8 @@
 package ldap
 
 import (
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"sync"
@@ -21,6 +23,7 @@ type Budget struct {
 	mu     sync.Mutex
 	failed *lru[string, []time.Time] // by user
 	proven *lru[string, proof]       // what was right the last time
+	secret []byte                    // of the proofs
 }
 
 // How long a right password is remembered, as a proof.
@@ -29,7 +32,17 @@ const provenLife = 24 * time.Hour
 func (b *Budget) setUp() {
 	if b.failed == nil {
 		b.failed, b.proven = newLRU[string, []time.Time](cacheSize), newLRU[string, proof](cacheSize)
+		b.secret = make([]byte, sha256.Size)
+		rand.Read(b.secret)
 	}
+}
+
+// key is the key of all proofs that b keeps.
+func (b *Budget) key() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.setUp()
+	return b.secret
 }
 
 // take counts a bind of user as failed before it is sent, so that guesses in

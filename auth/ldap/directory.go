@@ -122,7 +122,7 @@ func New(c Config) (*Directory, error) {
 	c.PoolSize = cmp.Or(c.PoolSize, 8)
 	c.Budget = cmp.Or(c.Budget, &Budget{})
 	c.Log = cmp.Or(c.Log, slog.Default())
-	d := &Directory{c: c, cache: newCache(c.Remember, c.RememberWrong)}
+	d := &Directory{c: c, cache: newCache(c.Remember, c.RememberWrong, c.Budget.key())}
 	for _, u := range c.URLs {
 		s, err := newServer(u, &c)
 		if err != nil {
@@ -201,10 +201,12 @@ func (d *Directory) setDown(s *server, err error) {
 	d.probe(s)
 }
 
-// The intervals at which a server that is down is tried, at first and at last.
+// The intervals at which a server that is down is tried, at first and at last,
+// and where it refuses the service's own password, lest it lock the service out.
 const (
-	probeFirst = 100 * time.Millisecond
-	probeLast  = 15 * time.Second
+	probeFirst   = 100 * time.Millisecond
+	probeLast    = 15 * time.Second
+	probeRefused = 2 * time.Minute
 )
 
 // lookOut tries to reach a server until it answers or ctx ends. No login waits
@@ -223,6 +225,9 @@ func (d *Directory) lookOut(ctx context.Context, s *server) {
 			s.down.Store(false)
 			d.c.Log.Info("directory server is back", "source", d.c.Source, "url", s.url)
 			return
+		}
+		if errors.Is(err, errServiceBind) {
+			next = max(next, probeRefused)
 		}
 		d.c.Log.Debug("directory server is still down", "source", d.c.Source, "url", s.url, "err", err)
 		wait.Reset(next)

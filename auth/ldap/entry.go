@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ import (
 
 // maxGroups bounds the groups of one person, and maxValue a value.
 const (
-	maxGroups = 4096
+	maxGroups = 2048
 	maxValue  = 4096
 )
 
@@ -92,15 +93,11 @@ func templateFault(err error) error {
 // search returns the entry that a query finds. None is [auth.ErrUnknown], and
 // so is one whose name is spelled too differently. Several prove nothing.
 func (d *Directory) search(ctx context.Context, base string, scope int, q query, id auth.Identity) (entry, error) {
-	attributes := slices.Concat(always, d.c.Attributes, q.attrs())
-	if d.c.DisabledAttribute != "" {
-		attributes = append(attributes, d.c.DisabledAttribute)
-	}
 	var result *goldap.SearchResult
 	err := d.on(ctx, searching, func(c *goldap.Conn) (err error) {
 		// Two, to see that there is only one (RFC 4511 §4.5.1.4).
 		result, err = c.Search(goldap.NewSearchRequest(base, scope, goldap.NeverDerefAliases,
-			2, max(1, int(d.c.Timeout/time.Second)), false, q.filter, attributes, nil))
+			2, max(1, int(d.c.Timeout/time.Second)), false, q.filter, d.wanted(q), nil))
 		return err
 	})
 	switch {
@@ -118,6 +115,16 @@ func (d *Directory) search(ctx context.Context, base string, scope int, q query,
 	return d.read(result.Entries[0], q, id)
 }
 
+// wanted are the attributes to ask for.
+func (d *Directory) wanted(q query) []string {
+	all := slices.Concat(always, d.c.Attributes, q.attrs())
+	if d.c.DisabledAttribute != "" {
+		all = append(all, d.c.DisabledAttribute)
+	}
+	slices.SortFunc(all, func(a, b string) int { return cmp.Compare(strings.ToLower(a), strings.ToLower(b)) })
+	return slices.CompactFunc(all, strings.EqualFold)
+}
+
 // read takes what is needed from an entry.
 func (d *Directory) read(raw *goldap.Entry, q query, id auth.Identity) (entry, error) {
 	user, ok := q.spelling(raw, id.User)
@@ -131,13 +138,30 @@ func (d *Directory) read(raw *goldap.Entry, q query, id auth.Identity) (entry, e
 			e.attrs[name] = slices.Min(values)
 		}
 	}
-	for _, dn := range raw.GetEqualFoldAttributeValues("memberOf") {
-		if len(e.groups) >= maxGroups {
-			return entry{}, unavailable(fmt.Errorf("%s is in more than %d groups", raw.DN, maxGroups/2), "too-many-groups")
+	var err error
+	e.groups, err = groupsOf(raw)
+	return e, err
+}
+
+// groupsOf returns the names of the groups that an entry is in: of all of
+// them, or a rule that keeps a group out would not know its members. Active
+// Directory gives no more than some of very many, and says so in the
+// attribute's name (MS-ADTS §3.1.1.3.1.3.3).
+func groupsOf(raw *goldap.Entry) ([]string, error) {
+	var groups []string
+	for _, a := range raw.Attributes {
+		name, option, _ := strings.Cut(strings.ToLower(a.Name), ";")
+		if name != "memberof" {
+			continue
 		}
-		e.groups = append(e.groups, groupNames(dn)...)
+		if strings.HasPrefix(option, "range=") && !strings.HasSuffix(option, "-*") || len(a.Values) > maxGroups {
+			return nil, unavailable(fmt.Errorf("%s is in too many groups", raw.DN), "too-many-groups")
+		}
+		for _, dn := range a.Values {
+			groups = append(groups, groupNames(dn)...)
+		}
 	}
-	return e, nil
+	return groups, nil
 }
 
 // groupNames are the names that a rule may call a group by: its whole DN, and

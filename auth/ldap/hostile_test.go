@@ -219,3 +219,57 @@ func TestCanceled(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestServiceRefused: where the directory refuses the service, that is an
+// outage, the next server is asked, and the password is not sent again at each
+// login, or the service would be locked out.
+func TestServiceRefused(t *testing.T) {
+	no := func(string, string) (int, string, *ber.Packet) { return 49, "", nil }
+	s := &stub{bind: no}
+	conf := stubConfig(s.start(t))
+	conf.BindDN, conf.BindPassword = "cn=service", func() (auth.Secret, error) { return "wrong", nil }
+	d := open(t, conf)
+	for range 10 {
+		if _, err := try(t, d, "alice", "x"); !errors.Is(err, auth.ErrUnavailable) {
+			t.Error(err)
+		}
+	}
+	if n := len(s.sent()); n > 2 { // the first, and the first probe
+		t.Errorf("%d binds of the service", n)
+	}
+	conf.BindPassword = func() (auth.Secret, error) { return "", nil }
+	unasked := &stub{}
+	conf.URLs = []string{unasked.start(t)}
+	if _, err := try(t, open(t, conf), "alice", "x"); !errors.Is(err, auth.ErrUnavailable) || len(unasked.sent()) > 0 {
+		t.Errorf("with an empty password of the service: %v, binds %q", err, unasked.sent())
+	}
+}
+
+// TestNoStartTLS: a server that does not do StartTLS gets no password, whatever
+// the reason that it gives.
+func TestNoStartTLS(t *testing.T) {
+	for _, code := range []int{1, 2, 49, 52, 53} {
+		s := &stub{ext: func(c net.Conn) bool {
+			m := ber.NewSequence("")
+			m.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagInteger, 1, ""))
+			m.AppendChild(result(goldap.ApplicationExtendedResponse, code, ""))
+			c.Write(m.Bytes())
+			return true
+		}}
+		conf := stubConfig(s.start(t))
+		conf.Clear, conf.BindAs, conf.Filter = false, []ldap.Template{template("${user}@corp.example")}, nil
+		if _, err := try(t, open(t, conf), "alice", "x"); !errors.Is(err, auth.ErrUnavailable) || len(s.sent()) > 0 {
+			t.Errorf("%d: %v, binds %q", code, err, s.sent())
+		}
+	}
+}
+
+// TestTooManyGroups: half of somebody's groups are none.
+func TestTooManyGroups(t *testing.T) {
+	s := &stub{find: func(send func(*ber.Packet)) {
+		send(entry("cn=alice", map[string]string{"uid": "alice", "memberOf;range=0-1499": "cn=g,dc=test"}))
+	}}
+	if _, err := try(t, open(t, stubConfig(s.start(t))), "alice", "x"); !errors.Is(err, auth.ErrUnavailable) {
+		t.Error(err)
+	}
+}

@@ -23,8 +23,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(testenv.M(m)) }
 // template is a filter or a name with ${user} and ${principal} in it.
 func template(text string) ldap.Template {
 	return func(id auth.Identity, escape func(string) string) (string, error) {
-		text := strings.ReplaceAll(text, "${user}", escape(id.User))
-		return strings.ReplaceAll(text, "${principal}", escape(id.Attrs["principal"])), nil
+		for name, value := range map[string]string{"${user}": id.User, "${principal}": id.Attrs["principal"]} {
+			if head, tail, ok := strings.Cut(text, name); ok { // evaluated only where it stands
+				return head + escape(value) + strings.ReplaceAll(tail, name, escape(value)), nil
+			}
+		}
+		return text, nil
 	}
 }
 

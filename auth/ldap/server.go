@@ -81,7 +81,7 @@ func (s *server) dial(ctx context.Context) (*link, error) {
 		// nobody reads any more (RFC 4511 §4.14.2).
 		if err := c.do(ctx, func(conn *goldap.Conn) error { return conn.StartTLS(s.tls) }); err != nil {
 			c.hangUp()
-			return nil, fmt.Errorf("StartTLS: %w", err)
+			return nil, fmt.Errorf("StartTLS: %v", err) // no answer about a user
 		}
 		return c, nil
 	}
@@ -114,7 +114,7 @@ func (s *server) dialSearch(ctx context.Context, c *Config) (*link, error) {
 	}
 	if err != nil {
 		conn.hangUp()
-		return nil, fmt.Errorf("%w: %w", errServiceBind, err)
+		return nil, fmt.Errorf("%w: %v", errServiceBind, err) // nor is this
 	}
 	return conn, nil
 }
