@@ -32,6 +32,9 @@ type LDAP struct {
 	LookupFilter *Expression
 	// Attributes of the entry reach expressions as attr.NAME. Default: none.
 	Attributes []string
+	// NestedGroups adds the groups that the entry's groups are in. Default:
+	// false, because it takes a search for each.
+	NestedGroups bool
 	// DisabledAttribute is TRUE in an entry that may not log in. Default: "",
 	// only what Active Directory, 389 Directory Server and OpenLDAP have for it.
 	DisabledAttribute string
@@ -65,6 +68,7 @@ func (a *Authenticator) readLDAP(d *decoder, b *hclsyntax.Block) {
 		may("bind_as", bindNames(&l.BindAs)),
 		may("lookup_filter", filter(&l.LookupFilter, lookupVariables, "user", "principal")),
 		may("attributes", value(list(&l.Attributes, attribute))),
+		may("nested_groups", value(boolean(&l.NestedGroups))),
 		may("disabled_attribute", value(attribute(&l.DisabledAttribute))),
 		may("timeout", value(duration(&l.Timeout, time.Second, time.Minute, ""))),
 		may("pool_size", value(number(&l.PoolSize, 1, 256))),

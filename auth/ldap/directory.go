@@ -55,6 +55,9 @@ type Config struct {
 	// given here: of several values the first in byte order, so that all
 	// servers agree.
 	Attributes []string
+	// NestedGroups adds the groups that somebody's groups are in, which takes a
+	// search for each. false: only those that memberOf of the entry names.
+	NestedGroups bool
 	// DisabledAttribute is an attribute whose value TRUE says that the entry
 	// may not log in, besides userAccountControl, accountExpires (Active
 	// Directory), nsAccountLock (389 Directory Server) and pwdAccountLockedTime

@@ -15,6 +15,6 @@
 // what the server may answer, each server two pools of connections, and a
 // server that does not answer is passed over until it does again.
 //
-// It leaves out referrals, which are never followed, SASL binds, discovery by
-// DNS SRV records and groups within groups.
+// It leaves out referrals, which are never followed, SASL binds and discovery
+// by DNS SRV records.
 package ldap

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -18,11 +17,8 @@ import (
 	"kpopd/auth"
 )
 
-// maxGroups bounds the groups of one person, and maxValue a value.
-const (
-	maxGroups = 2048
-	maxValue  = 4096
-)
+// maxValue bounds a value that rules see.
+const maxValue = 4096
 
 // Attributes that are asked for whatever the configuration says.
 var always = []string{"memberOf", "userAccountControl", "accountExpires", "nsAccountLock", "pwdAccountLockedTime"}
@@ -97,7 +93,7 @@ func (d *Directory) search(ctx context.Context, base string, scope int, q query,
 	err := d.on(ctx, searching, func(c *goldap.Conn) (err error) {
 		// Two, to see that there is only one (RFC 4511 §4.5.1.4).
 		result, err = c.Search(goldap.NewSearchRequest(base, scope, goldap.NeverDerefAliases,
-			2, max(1, int(d.c.Timeout/time.Second)), false, q.filter, d.wanted(q), nil))
+			2, d.seconds(), false, q.filter, d.wanted(q), nil))
 		return err
 	})
 	switch {
@@ -112,8 +108,11 @@ func (d *Directory) search(ctx context.Context, base string, scope int, q query,
 	case len(result.Entries) == 0 || result.Entries[0].DN == "": // RFC 4513 §5.1.1: to bind as nobody is no proof
 		return entry{}, auth.ErrUnknown
 	}
-	return d.read(result.Entries[0], q, id)
+	return d.read(ctx, result.Entries[0], q, id)
 }
+
+// seconds is the timeout as a search states it (RFC 4511 §4.5.1.5).
+func (d *Directory) seconds() int { return max(1, int(d.c.Timeout/time.Second)) }
 
 // wanted are the attributes to ask for.
 func (d *Directory) wanted(q query) []string {
@@ -126,7 +125,7 @@ func (d *Directory) wanted(q query) []string {
 }
 
 // read takes what is needed from an entry.
-func (d *Directory) read(raw *goldap.Entry, q query, id auth.Identity) (entry, error) {
+func (d *Directory) read(ctx context.Context, raw *goldap.Entry, q query, id auth.Identity) (entry, error) {
 	user, ok := q.spelling(raw, id.User)
 	if !ok || !isText(user) {
 		return entry{}, auth.Refuse(auth.ErrUnknown, "other-spelling")
@@ -138,47 +137,14 @@ func (d *Directory) read(raw *goldap.Entry, q query, id auth.Identity) (entry, e
 			e.attrs[name] = slices.Min(values)
 		}
 	}
-	var err error
-	e.groups, err = groupsOf(raw)
+	groups, err := groupsOf(raw)
+	if err == nil && d.c.NestedGroups {
+		groups, err = d.nested(ctx, groups)
+	}
+	for _, dn := range groups {
+		e.groups = append(e.groups, groupNames(dn)...)
+	}
 	return e, err
-}
-
-// groupsOf returns the names of the groups that an entry is in: of all of
-// them, or a rule that keeps a group out would not know its members. Active
-// Directory gives no more than some of very many, and says so in the
-// attribute's name (MS-ADTS §3.1.1.3.1.3.3).
-func groupsOf(raw *goldap.Entry) ([]string, error) {
-	var groups []string
-	for _, a := range raw.Attributes {
-		name, option, _ := strings.Cut(strings.ToLower(a.Name), ";")
-		if name != "memberof" {
-			continue
-		}
-		if strings.HasPrefix(option, "range=") && !strings.HasSuffix(option, "-*") || len(a.Values) > maxGroups {
-			return nil, unavailable(fmt.Errorf("%s is in too many groups", raw.DN), "too-many-groups")
-		}
-		for _, dn := range a.Values {
-			groups = append(groups, groupNames(dn)...)
-		}
-	}
-	return groups, nil
-}
-
-// groupNames are the names that a rule may call a group by: its whole DN, and
-// the value of the DN's first component.
-func groupNames(dn string) []string {
-	if !isText(dn) {
-		return nil
-	}
-	parsed, err := goldap.ParseDN(dn)
-	if err != nil || len(parsed.RDNs) == 0 || len(parsed.RDNs[0].Attributes) != 1 {
-		return []string{dn}
-	}
-	name := parsed.RDNs[0].Attributes[0].Value
-	if name == "" || !isText(name) {
-		return []string{dn}
-	}
-	return []string{dn, name}
 }
 
 // Bits and values of Active Directory (MS-ADTS §2.2.16, §2.2.17): the account

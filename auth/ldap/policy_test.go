@@ -67,10 +67,10 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-func modify(t testing.TB, c *goldap.Conn, dn, attr, value string) {
+func modify(t testing.TB, c *goldap.Conn, dn, attr string, values ...string) {
 	t.Helper()
 	r := goldap.NewModifyRequest(dn, nil)
-	r.Replace(attr, []string{value})
+	r.Replace(attr, values)
 	if err := c.Modify(r); err != nil {
 		t.Fatalf("%s: %s: %v", dn, attr, err)
 	}

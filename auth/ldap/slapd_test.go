@@ -75,6 +75,32 @@ func TestEntry(t *testing.T) {
 	}
 }
 
+// TestNestedGroups climbs from group to group, round a circle too.
+func TestNestedGroups(t *testing.T) {
+	w := testenv.Start(t)
+	unit := people(t, w, map[string]string{"alice": "x"})
+	c := admin(t, w)
+	group := func(name string, members ...string) string {
+		dn := "cn=" + name + "," + unit
+		add(t, c, dn, map[string][]string{"objectClass": {"groupOfNames"}, "cn": {name}, "member": members})
+		return dn
+	}
+	inner := group("inner", "uid=alice,"+unit)
+	middle := group("middle", inner)
+	outer := group("outer", middle)
+	modify(t, c, inner, "member", "uid=alice,"+unit, outer) // and so outer is in inner
+	conf := config(t, w, unit)
+	id, err := try(t, open(t, conf), "alice", "x")
+	if want := []string{inner, "inner"}; err != nil || !slices.Equal(id.Groups, want) {
+		t.Errorf("%q, %v, want %q", id.Groups, err, want)
+	}
+	conf.NestedGroups = true
+	id, err = try(t, open(t, conf), "alice", "x")
+	if want := []string{inner, "inner", middle, "middle", outer, "outer"}; err != nil || !slices.Equal(id.Groups, want) {
+		t.Errorf("%q, %v, want %q", id.Groups, err, want)
+	}
+}
+
 func TestLookup(t *testing.T) {
 	w := testenv.Start(t)
 	d := open(t, config(t, w, testenv.PeopleDN))

@@ -22,7 +22,7 @@ func (b *builder) directory(a *config.Authenticator) *ldap.Directory {
 		Source: "ldap " + a.Name, URLs: l.URLs, CAs: b.authorities(a, l.CAFile), Clear: !l.StartTLS,
 		BindDN: l.BindDN, BaseDN: l.BaseDN,
 		Filter: loginTemplate(l.Filter), LookupFilter: lookupTemplate(l.LookupFilter),
-		Attributes: l.Attributes, DisabledAttribute: l.DisabledAttribute,
+		Attributes: l.Attributes, NestedGroups: l.NestedGroups, DisabledAttribute: l.DisabledAttribute,
 		Timeout: l.Timeout, PoolSize: l.PoolSize, Remember: l.Cache, RememberWrong: l.CacheNegative,
 		LockoutThreshold: l.LockoutThreshold, LockoutWindow: l.LockoutWindow, Budget: b.budget(a.Name),
 		Log: b.log,
