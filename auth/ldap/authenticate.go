@@ -3,11 +3,9 @@ package ldap
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	goldap "github.com/go-ldap/ldap/v3"
@@ -74,16 +72,15 @@ func (d *Directory) check(ctx context.Context, p auth.Password, pr proof) verdic
 	} else {
 		e, err = d.checkNames(ctx, id, p, pr)
 	}
-	if err == nil {
-		err = e.denied()
-	}
 	if errors.Is(err, auth.ErrCredentials) && !errors.Is(err, errBudget) {
 		d.whole.note(time.Since(begun))
 	}
 	if err != nil {
 		return verdict{err: err}
 	}
-	return verdict{id: e.identity(id)}
+	id.User = e.user
+	id, err = d.join(ctx, id, e)
+	return verdict{id, err}
 }
 
 // checkNames binds as each of the names that are made of the login name, until
@@ -183,35 +180,4 @@ func policyOf(result *goldap.SimpleBindResult) *goldap.ControlBeheraPasswordPoli
 	control := goldap.FindControl(result.Controls, goldap.ControlTypeBeheraPasswordPolicy)
 	policy, _ := control.(*goldap.ControlBeheraPasswordPolicy)
 	return policy
-}
-
-// A pace is how long failed binds take, a moving average.
-type pace struct{ nanos atomic.Int64 }
-
-func (p *pace) note(took time.Duration) {
-	old := p.nanos.Load()
-	if old == 0 {
-		old = int64(took)
-	}
-	p.nanos.Store(old + (int64(took)-old)/8) // a lost update is one of many
-}
-
-// wait waits as long as a bind that began at begun would take.
-func (p *pace) wait(ctx context.Context, begun time.Time) {
-	timer := time.NewTimer(time.Until(begun.Add(time.Duration(p.nanos.Load()))))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-// ping asks for the root entry. A server that answers is there.
-func ping(c *goldap.Conn) error {
-	_, err := c.Search(goldap.NewSearchRequest("", goldap.ScopeBaseObject, goldap.NeverDerefAliases,
-		1, 0, false, "(objectClass=*)", []string{"1.1"}, nil))
-	if goldap.IsErrorWithCode(err, goldap.LDAPResultBusy) || goldap.IsErrorWithCode(err, goldap.LDAPResultUnavailable) {
-		return fmt.Errorf("asking for the root entry: %w", err)
-	}
-	return nil
 }

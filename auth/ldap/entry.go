@@ -31,15 +31,10 @@ func (d *Directory) Lookup(ctx context.Context, id auth.Identity) (auth.Identity
 		return auth.Identity{}, auth.ErrUnknown
 	}
 	e, err := d.find(ctx, d.c.LookupFilter, id)
-	if err == nil {
-		err = e.denied()
-	}
 	if err != nil {
 		return auth.Identity{}, err
 	}
-	joined := e.identity(id)
-	joined.User = id.User // it was proven as it is
-	return joined, nil
+	return d.join(ctx, id, e) // under the name that was proven
 }
 
 // An entry is what the directory holds of somebody.
@@ -47,19 +42,28 @@ type entry struct {
 	dn     string
 	user   string // how the directory spells the login name
 	attrs  map[string]string
-	groups []string
-	reason string // why it may not log in; "": it may
+	reason string        // why it may not log in; "": it may
+	raw    *goldap.Entry // nil: nobody could read it
 }
 
-// identity is id with what the entry adds.
-func (e entry) identity(id auth.Identity) auth.Identity {
-	id.User, id.Groups = e.user, slices.Concat(id.Groups, e.groups)
+// join returns id, who has been proven, with what the entry adds. Its groups
+// are looked at only here, so that nobody learns from the time that it takes
+// whether there is an entry.
+func (d *Directory) join(ctx context.Context, id auth.Identity, e entry) (auth.Identity, error) {
+	if err := e.denied(); err != nil {
+		return auth.Identity{}, err
+	}
+	groups, err := d.groups(ctx, e)
+	if err != nil {
+		return auth.Identity{}, err
+	}
+	id.Groups = slices.Concat(id.Groups, groups)
 	id.Attrs = maps.Clone(id.Attrs)
 	if id.Attrs == nil {
 		id.Attrs = map[string]string{}
 	}
 	maps.Copy(id.Attrs, e.attrs)
-	return id
+	return id, nil
 }
 
 func (e entry) denied() error {
@@ -108,7 +112,7 @@ func (d *Directory) search(ctx context.Context, base string, scope int, q query,
 	case len(result.Entries) == 0 || result.Entries[0].DN == "": // RFC 4513 §5.1.1: to bind as nobody is no proof
 		return entry{}, auth.ErrUnknown
 	}
-	return d.read(ctx, result.Entries[0], q, id)
+	return d.read(result.Entries[0], q, id)
 }
 
 // seconds is the timeout as a search states it (RFC 4511 §4.5.1.5).
@@ -125,26 +129,19 @@ func (d *Directory) wanted(q query) []string {
 }
 
 // read takes what is needed from an entry.
-func (d *Directory) read(ctx context.Context, raw *goldap.Entry, q query, id auth.Identity) (entry, error) {
+func (d *Directory) read(raw *goldap.Entry, q query, id auth.Identity) (entry, error) {
 	user, ok := q.spelling(raw, id.User)
 	if !ok || !isText(user) {
 		return entry{}, auth.Refuse(auth.ErrUnknown, "other-spelling")
 	}
-	e := entry{dn: raw.DN, user: user, attrs: map[string]string{}, reason: d.disabled(raw, time.Now())}
+	e := entry{raw: raw, dn: raw.DN, user: user, attrs: map[string]string{}, reason: d.disabled(raw, time.Now())}
 	for _, name := range d.c.Attributes {
 		values := slices.DeleteFunc(slices.Clone(raw.GetEqualFoldAttributeValues(name)), func(v string) bool { return !isText(v) })
 		if len(values) > 0 {
 			e.attrs[name] = slices.Min(values)
 		}
 	}
-	groups, err := groupsOf(raw)
-	if err == nil && d.c.NestedGroups {
-		groups, err = d.nested(ctx, groups)
-	}
-	for _, dn := range groups {
-		e.groups = append(e.groups, groupNames(dn)...)
-	}
-	return e, err
+	return e, nil
 }
 
 // Bits and values of Active Directory (MS-ADTS §2.2.16, §2.2.17): the account

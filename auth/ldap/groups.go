@@ -16,6 +16,22 @@ const maxGroups = 2048
 // group out would not know its members.
 var errTooManyGroups = errors.New("too many groups")
 
+// groups returns the names of all groups that an entry is in.
+func (d *Directory) groups(ctx context.Context, e entry) ([]string, error) {
+	if e.raw == nil {
+		return nil, nil
+	}
+	all, err := groupsOf(e.raw)
+	if err == nil && d.c.NestedGroups {
+		all, err = d.nested(ctx, all)
+	}
+	var names []string
+	for _, dn := range all {
+		names = append(names, groupNames(dn)...)
+	}
+	return names, err
+}
+
 // groupsOf returns the DNs of the groups that an entry is in. Active Directory
 // gives no more than some of very many, and says so in the attribute's name
 // (MS-ADTS §3.1.1.3.1.3.3).

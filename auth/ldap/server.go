@@ -118,3 +118,13 @@ func (s *server) dialSearch(ctx context.Context, c *Config) (*link, error) {
 	}
 	return conn, nil
 }
+
+// ping asks for the root entry. A server that answers is there.
+func ping(c *goldap.Conn) error {
+	_, err := c.Search(goldap.NewSearchRequest("", goldap.ScopeBaseObject, goldap.NeverDerefAliases,
+		1, 0, false, "(objectClass=*)", []string{"1.1"}, nil))
+	if goldap.IsErrorWithCode(err, goldap.LDAPResultBusy) || goldap.IsErrorWithCode(err, goldap.LDAPResultUnavailable) {
+		return fmt.Errorf("asking for the root entry: %w", err)
+	}
+	return nil
+}
