@@ -2,6 +2,7 @@ package ldap
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"maps"
 	"slices"
@@ -44,11 +45,21 @@ func (d *Directory) Authenticate(ctx context.Context, _ auth.Peer, c auth.Creden
 	return v.id, v.err
 }
 
-// Decoy implements [auth.Decoyer]: it waits as long as failed binds have taken
-// of late. The search, which comes before it, is the same for everybody.
+// Decoy implements [auth.Decoyer]: it binds as somebody who is not there, and
+// then waits, where the directory is quicker with such a name than with a wrong
+// password. The search comes before it and is the same for everybody.
 func (d *Directory) Decoy(ctx context.Context, c auth.Credential) {
-	if _, ok := c.(auth.Password); ok {
-		d.pace.wait(ctx, time.Now())
+	if _, ok := c.(auth.Password); !ok {
+		return
+	}
+	begun := time.Now()
+	name := "cn=" + rand.Text()
+	if d.c.BaseDN != "" {
+		name += "," + d.c.BaseDN
+	}
+	_ = d.on(ctx, binding, func(c *goldap.Conn) error { return c.Bind(name, "placeholder") }) // the work is all
+	if d.pace.pick() > 2*time.Millisecond { // a timer is no finer than that
+		d.pace.wait(ctx, begun)
 	}
 }
 

@@ -34,8 +34,10 @@ func TestEmptyPassword(t *testing.T) {
 			}
 		}
 	}
-	if sent := s.sent(); len(sent) > 0 {
-		t.Errorf("binds: %q", sent)
+	for _, bind := range s.sent() { // a chain does the work of a wrong password
+		if !strings.HasSuffix(bind, ",dc=test placeholder") {
+			t.Errorf("bind: %q", bind)
+		}
 	}
 	if id, err := try(t, search, "alice", "   "); err != nil || id.User != "alice" {
 		t.Errorf("a password of spaces: %+v, %v", id, err)
