@@ -58,7 +58,7 @@ func (d *Directory) Decoy(ctx context.Context, c auth.Credential) {
 		name += "," + d.c.BaseDN
 	}
 	_ = d.on(ctx, binding, func(c *goldap.Conn) error { return c.Bind(name, "placeholder") }) // the work is all
-	if d.pace.pick() > 2*time.Millisecond { // a timer is no finer than that
+	if d.pace.pick() > 2*time.Millisecond {                                                   // a timer is no finer than that
 		d.pace.wait(ctx, begun)
 	}
 }

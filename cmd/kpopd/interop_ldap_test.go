@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"kpopd/testenv"
@@ -67,6 +68,9 @@ func TestLDAP(t *testing.T) {
 			texts := s.deliver(t, "shared-bob", 2)
 			s.deliver(t, "alice", 1)
 			s.curlLDAP(t, d)
+			mark := d.log.mark()
+			d.signal(t, syscall.SIGHUP)
+			d.log.awaitFrom(t, mark, "configuration reloaded", nil)
 			s.mpopLDAP(t, d, texts)
 			d.stop(t)
 			if log := d.log.String(); strings.Contains(log, w.Password("bob")) || strings.Contains(log, testenv.ServicePassword) {
