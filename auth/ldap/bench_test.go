@@ -21,7 +21,7 @@ func BenchmarkBind(b *testing.B) {
 	d, err := New(Config{
 		URLs: []string{w.LDAP(b).TLSURL}, CAs: w.CA.Pool(), BindDN: testenv.ServiceDN,
 		BindPassword: func() (auth.Secret, error) { return testenv.ServicePassword, nil },
-		BaseDN:       testenv.PeopleDN, Filter: userTemplate("(uid=${user})"), Timeout: time.Minute,
+		BaseDN:       testenv.PeopleDN, Filter: userTemplate("(uid=${user})"), Timeout: time.Minute, PoolSize: 16, // as many as ask, on two processors
 	})
 	if err != nil {
 		b.Fatal(err)
