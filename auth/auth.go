@@ -102,6 +102,8 @@ type Identity struct {
 	// Attrs are further facts about the identity: "principal" (printable, with
 	// realm), "realm" for a ticket, and what a directory adds.
 	Attrs map[string]string
+	// Groups are those that a directory says the identity is in.
+	Groups []string
 }
 
 // A Peer is the connection on which somebody proves himself.

@@ -27,26 +27,6 @@ type UserFile struct {
 	Path string // Dovecot passwd-file lines, user:{SCHEME}hash. Required
 }
 
-// An LDAP is an authenticator "ldap".
-type LDAP struct {
-	// URLs are the servers, ldaps://, ldap:// or ldapi://, tried in this
-	// order. Required.
-	URLs   []string
-	CAFile string // default: "", the system's authorities
-	// BindDN is who looks entries up; its password is in BindPasswordFile.
-	// Default: both "", an anonymous search.
-	BindDN, BindPasswordFile string
-	BaseDN                   string // required
-	// Filter finds the entry of a login name; it uses user. Required. Use
-	// [Expression.EvalEscaped].
-	Filter *Expression
-	// LookupFilter finds the entry of somebody who was proven otherwise, by a
-	// ticket, token or certificate. Default: nil, there is no such lookup.
-	LookupFilter *Expression
-	// Attributes of the entry reach expressions as attr.NAME. Default: none.
-	Attributes []string
-}
-
 // An OAuth is an authenticator "oauth". It has an Issuer, whose discovery
 // document names the rest, or one of the other URLs.
 type OAuth struct {
@@ -93,27 +73,6 @@ func (a *Authenticator) readFile(d *decoder, b *hclsyntax.Block) {
 	a.UserFile = u
 }
 
-func (a *Authenticator) readLDAP(d *decoder, b *hclsyntax.Block) {
-	l := &LDAP{}
-	server := func(dst *string) setter { return link(dst, "ldaps", "ldap", "ldapi") }
-	a.Place = d.block(b, schema{what: `authenticator "ldap"`, fields: []field{
-		must("urls", value(list(&l.URLs, server))),
-		may("ca_file", value(path(&l.CAFile))),
-		may("bind_dn", value(str(&l.BindDN))),
-		may("bind_password_file", value(path(&l.BindPasswordFile))),
-		must("base_dn", value(str(&l.BaseDN))),
-		must("filter", filter(&l.Filter, "user")),
-		may("lookup_filter", filter(&l.LookupFilter, "user", "principal")),
-		may("attributes", value(list(&l.Attributes, str))),
-	}})
-	// RFC 4513 §5.1.2: a bind with a name and no password proves nothing, yet
-	// succeeds.
-	if (l.BindDN == "") != (l.BindPasswordFile == "") && a.has("bind_dn") != a.has("bind_password_file") {
-		d.errorf(a.Header, "Incomplete bind", "bind_dn and bind_password_file are needed together, or neither of them.")
-	}
-	a.LDAP = l
-}
-
 func (a *Authenticator) readOAuth(d *decoder, b *hclsyntax.Block) {
 	o := &OAuth{UserClaim: "sub"}
 	a.Place = d.block(b, schema{what: `authenticator "oauth"`, fields: []field{
@@ -149,18 +108,33 @@ func (a *Authenticator) readCertificate(d *decoder, b *hclsyntax.Block) {
 // a Unix socket. A password in it would end up in logs.
 func link(dst *string, schemes ...string) setter {
 	return text(func(v val, s string) *complaint {
+		if path, ok := strings.CutPrefix(s, "ldapi://"); ok && slices.Contains(schemes, "ldapi") {
+			return socketLink(dst, s, path)
+		}
 		u, err := url.Parse(s)
 		switch {
 		case err != nil || !slices.Contains(schemes, u.Scheme):
 			return complain("It must be a URL that begins with %s://.", strings.Join(schemes, ":// or "))
 		case u.User != nil:
 			return complain("A URL here holds no user name or password.")
-		case u.Hostname() == "" && u.Scheme != "ldapi":
+		case u.Hostname() == "":
 			return complain("The URL has no host.")
 		}
 		*dst = s
 		return nil
 	})
+}
+
+// socketLink takes the URL of a Unix socket, whose path is where others have a
+// host, with %2F for each slash. Package url knows no such host.
+func socketLink(dst *string, link, path string) *complaint {
+	host, rest, _ := strings.Cut(path, "/")
+	socket, err := url.PathUnescape(host)
+	if err != nil || rest != "" || socket != "" && !strings.HasPrefix(socket, "/") {
+		return complain("The path of the socket must be written with %%2F for each slash, as in ldapi://%%2Frun%%2Fslapd%%2Fldapi.")
+	}
+	*dst = link
+	return nil
 }
 
 // principalPart takes a realm or a component of a principal's name, as it is

@@ -103,18 +103,39 @@ authenticator "file" "services" {
   path = "/etc/kpopd/users" # "kpopd user hash" makes the part behind the colon
 }
 
-# (later) A directory. No password is ever written here: bind_password_file
-# names a file that holds it.
+# A directory. No password is ever written here: bind_password_file names a file
+# that holds it. The entry's attributes and groups reach expressions whatever the
+# proof was: after a password, by filter; after a ticket, or a password of the
+# file above, by lookup_filter. An entry that is disabled lets nobody in, and a
+# directory that does not answer is an outage for all. Of several servers the
+# first that answers is asked.
 #authenticator "ldap" "corp" {
-#  urls               = ["ldaps://dc1.corp.example", "ldaps://dc2.corp.example"]
+#  urls               = ["ldaps://dc1.corp.example", "ldaps://dc2.corp.example"] # or ldap://, ldapi://%2Frun%2Fslapd%2Fldapi
 #  ca_file            = "/etc/kpopd/ca.pem"
 #  bind_dn            = "cn=kpopd,ou=services,dc=corp,dc=example"
 #  bind_password_file = "/etc/kpopd/ldap.secret"
 #  base_dn            = "ou=people,dc=corp,dc=example"
 #  filter             = "(&(objectClass=person)(uid=${user}))" # values are escaped for you
 #  lookup_filter      = principal != "" ? "(krbPrincipalName=${principal})" : "(uid=${user})"
-#  attributes         = ["mailbox", "memberOf"] # reach expressions as attr.mailbox
+#  attributes         = ["mailbox"] # reach expressions as attr.mailbox
+#
+#  # Each may be left out:
+#  disabled_attribute = "mailboxDisabled" # TRUE there keeps out, besides the usual attributes
+#  nested_groups      = false  # true: groups of groups too, which takes a search for each
+#  starttls           = true   # false: passwords cross ldap:// in the clear
+#  timeout            = "5s"   # of one search or bind at one server
+#  pool_size          = 8      # connections of a server for searches, and as many for binds
+#  cache              = "30s"  # a right password is remembered so long, as a keyed hash
+#  cache_negative     = "1m"   # and a wrong one, which is not sent again meanwhile
+#  lockout_threshold  = 10     # the directory locks an account at so many failed binds
+#  lockout_window     = "15m"  # within this time; from here come fewer. 0: it never locks
 #}
+# For Active Directory: base_dn = "dc=corp,dc=example", and
+#     filter        = "(&(objectCategory=person)(objectClass=user)(|(sAMAccountName=${user})(userPrincipalName=${user})))"
+#     lookup_filter = "(userPrincipalName=${principal})"
+# Without a search, who can bind as one of these names is proven by it; such a
+# directory is the last of the chain, because it knows no unknown users:
+#     bind_as       = ["${user}@corp.example"] # instead of filter; or "CORP\\${user}", "uid=${user},ou=people,dc=..."
 
 # (later) Tokens. Give issuer (discovery), jwks_url or introspection_url.
 #authenticator "oauth" "sso" {
@@ -141,7 +162,9 @@ authenticator "file" "services" {
 #   principal  and realm, of a ticket
 #   mechanism  how the proof was made: "USER", "GSSAPI", "KPOP" ...
 #   listener   the label of the listener, and address of the client
-#   groups     and attr.NAME, from the directory (later)
+#   groups     from the directory: the DN of each group, and its name ("pop-users").
+#              Ask for the DN where more than the administrator can make groups
+#   attr.NAME  from the directory: of several values the first in byte order
 #
 # and lower upper trimsuffix split join replace regex contains basename sha256
 # env file. A rule that uses an attr that the entry lacks, or a regex that does

@@ -39,7 +39,10 @@ const maxFact = 4096
 // The variables of each kind of expression.
 var (
 	loginVariables  = []string{"user", "domain", "principal", "realm", "mechanism", "listener", "address", "groups", "attr"}
-	filterVariables = loginVariables[:7] // the entry is not known yet
+	textVariables   = loginVariables[:7] // all but groups and attr
+	bindVariables   = loginVariables[:2] // before anything is proven
+	filterVariables = loginVariables[:4] // the same for a filter: without a ticket the last two are empty
+	lookupVariables = loginVariables[:5] // the entry is not known yet, nor where the client is
 	pathVariables   = []string{"maildrop"}
 )
 
@@ -145,7 +148,7 @@ func unknowns(names, attrs []string) map[string]cty.Value {
 
 // hasSlash reports whether any text that an expression can see holds a slash.
 func (f *Facts) hasSlash() bool {
-	for _, name := range filterVariables {
+	for _, name := range textVariables {
 		if strings.Contains(f.text(name), "/") {
 			return true
 		}

@@ -10,10 +10,10 @@ import (
 
 // filter takes an LDAP filter: a template, or a conditional of templates, that
 // uses one of these variables, or everybody would be found.
-func filter(dst **Expression, uses ...string) func(*decoder, *hclsyntax.Attribute) {
+func filter(dst **Expression, allowed []string, uses ...string) func(*decoder, *hclsyntax.Attribute) {
 	return func(d *decoder, a *hclsyntax.Attribute) {
 		var e *Expression
-		expression(&e, filterVariables, isText)(d, a)
+		expression(&e, allowed, isText)(d, a)
 		switch {
 		case e == nil:
 			return

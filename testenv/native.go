@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // native runs the servers as processes of this machine.
@@ -69,6 +70,12 @@ func (n *native) startLDAP(ctx context.Context, ca []byte, cert Certificate) (*L
 	if err != nil {
 		return nil, err
 	}
+	// slapd says that it is starting before it listens.
+	for _, addr := range addrs {
+		if err := awaitTCP(ctx, addr); err != nil {
+			return nil, err
+		}
+	}
 	return &LDAP{
 		URL:    "ldap://" + addrs[0],
 		TLSURL: "ldaps://" + addrs[1],
@@ -97,6 +104,23 @@ func (n *native) start(ctx context.Context, ready string, ports int, command fun
 		}
 	}
 	return nil, errors.Join(errs...)
+}
+
+// awaitTCP returns when somebody listens at addr.
+func awaitTCP(ctx context.Context, addr string) error {
+	retry := time.NewTicker(10 * time.Millisecond)
+	defer retry.Stop()
+	for {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-retry.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 func (n *native) admin(ctx context.Context, stdin string, argv ...string) (string, error) {

@@ -81,7 +81,8 @@ var third = []struct {
 	{"github.com/hashicorp/hcl/", []string{"config"}},
 	{"github.com/zclconf/go-cty/", []string{"config"}},
 	{"github.com/urfave/cli/", []string{"cmd/kpopd"}},
-	{"github.com/go-ldap/ldap/", []string{"testenv"}},
+	{"github.com/go-ldap/ldap/", []string{"auth/ldap", "testenv"}},
+	{"github.com/go-asn1-ber/", []string{"auth/ldap"}},
 	{"golang.org/x/sys/unix", []string{"auth/krb5", "maildrop/durable", "maildrop/lease", "maildrop/maildir", "maildrop/storetest", "testenv", "cmd/kpopd"}},
 }
 

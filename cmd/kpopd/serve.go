@@ -155,6 +155,9 @@ func (s *service) apply() config.Diagnostics {
 	}
 	moveLog()
 	s.server.SetLimits(next.limits)
+	if s.parts != nil {
+		s.parts.part()
+	}
 	s.parts = next
 	return diags
 }

@@ -10,6 +10,7 @@ import (
 
 	"kpopd/auth"
 	"kpopd/auth/krb5"
+	"kpopd/auth/ldap"
 	"kpopd/config"
 	"kpopd/maildrop"
 	"kpopd/maildrop/lease"
@@ -33,6 +34,8 @@ type parts struct {
 	keytabAt string
 
 	scramSecret []byte
+	directories []*ldap.Directory
+	budgets     map[string]*ldap.Budget // of failed binds, by the directory's name
 }
 
 // A builder turns one configuration into parts and collects what is wrong.
@@ -79,6 +82,7 @@ func (b *builder) build() (*parts, config.Diagnostics) {
 	}
 	diags := config.DiagnosticsOf(errors.Join(b.errs...))
 	if diags.HasErrors() {
+		b.next.part()
 		return nil, diags
 	}
 	return b.next, diags
@@ -165,9 +169,13 @@ func clearOf(c config.ClearLogin) pop3.Clear {
 
 // opener returns what turns an identity into its locked maildrop.
 func (b *builder) opener(l *config.Listener) func(context.Context, auth.Identity, auth.Peer) (*maildrop.Drop, error) {
-	accounts, store := b.accounts(l.Name), b.store
+	accounts, store, lookup := b.accounts(l.Name), b.store, b.lookup()
 	locker := byPlace{b.next.locker, b.file.Maildrop.RelPath}
 	return func(ctx context.Context, id auth.Identity, p auth.Peer) (*maildrop.Drop, error) {
+		id, err := lookup(ctx, id)
+		if err != nil {
+			return nil, err
+		}
 		name, err := accounts.Maildrop(id, p)
 		if err != nil {
 			return nil, err
@@ -187,5 +195,14 @@ func (p *parts) close() error {
 	if p.replay != nil {
 		errs = append(errs, p.replay.Close())
 	}
+	p.part()
 	return errors.Join(errs...)
+}
+
+// part lets go of what the next parts have anew. Logins that are under way
+// still have their answer.
+func (p *parts) part() {
+	for _, d := range p.directories {
+		d.Close()
+	}
 }

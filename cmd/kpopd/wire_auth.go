@@ -89,18 +89,9 @@ func (b *builder) sharedNames(k *config.Kerberos, keys *krb5.Keytab) {
 func (b *builder) chain() {
 	var chain auth.Chain
 	for i := range b.file.Authenticators {
-		a := &b.file.Authenticators[i]
-		if a.Kind != "file" {
-			b.absent(a.Header, "An authenticator of the kind "+string(a.Kind))
-			continue
+		if link := b.authenticator(&b.file.Authenticators[i]); link != nil {
+			chain = append(chain, link)
 		}
-		users, err := userfile.Open(a.UserFile.Path, b.log)
-		if err != nil {
-			b.fail(a.At("path"), "The users cannot be read: %v", err)
-			continue
-		}
-		users.Source = "file " + a.Name
-		chain, b.users = append(chain, users), append(b.users, users)
 	}
 	if len(chain) > 0 {
 		b.auth = b.throttled(chain)
@@ -128,6 +119,28 @@ func (b *builder) salts() {
 			f.SCRAMSecret = b.scramSecret
 		}
 	}
+}
+
+// authenticator builds one link of the chain. nil: an error was noted.
+func (b *builder) authenticator(a *config.Authenticator) auth.Authenticator {
+	switch a.Kind {
+	case "file":
+		users, err := userfile.Open(a.UserFile.Path, b.log)
+		if err != nil {
+			b.fail(a.At("path"), "The users cannot be read: %v", err)
+			return nil
+		}
+		users.Source = "file " + a.Name
+		b.users = append(b.users, users)
+		return users
+	case "ldap":
+		if d := b.directory(a); d != nil {
+			return d
+		}
+		return nil
+	}
+	b.absent(a.Header, "An authenticator of the kind "+a.Kind)
+	return nil
 }
 
 // throttled bounds the guessing of passwords.

@@ -63,7 +63,7 @@ func (b *builder) accounts(listener string) auth.Accounts {
 func facts(id auth.Identity, p auth.Peer, listener string) config.Facts {
 	f := config.Facts{
 		User: id.User, Principal: id.Attrs["principal"], Realm: id.Attrs["realm"],
-		Mechanism: id.Mechanism, Listener: listener, Attr: id.Attrs,
+		Mechanism: id.Mechanism, Listener: listener, Groups: id.Groups, Attr: id.Attrs,
 	}
 	if i := strings.LastIndexByte(id.User, '@'); i >= 0 {
 		f.Domain = id.User[i+1:]

@@ -35,18 +35,18 @@ func scramHash(name string) (hash string, plus bool) {
 
 // scram returns the mechanism called name, or nil. One that is named is offered
 // as soon as anybody has keys for it. One that is not is offered only while
-// everybody has: some clients choose SCRAM wherever they see it, and do not try
-// another mechanism when it fails.
+// everybody has, which nobody of a directory does: some clients choose SCRAM
+// wherever they see it, and do not try another mechanism when it fails.
 func (b *builder) scram(name string, named bool) auth.Mechanism {
 	hash, plus := scramHash(name)
 	if hash == "" || len(b.users) == 0 {
 		return nil
 	}
-	users := b.users
+	users, only := b.users, len(b.users) == len(b.file.Authenticators)
 	m := &scram.Mechanism{Hash: hash, Plus: plus, Keys: users, Secret: b.scramSecret}
 	m.Offered = func() bool {
 		have, all := users.count(hash)
-		return have > 0 && (named || have == all)
+		return have > 0 && (named || only && have == all)
 	}
 	if b.throttle != nil {
 		m.Throttle = b.throttle

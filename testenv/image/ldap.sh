@@ -36,6 +36,7 @@ configure() {
 		modulepath /usr/lib/ldap
 		moduleload back_mdb
 		moduleload memberof
+		moduleload ppolicy
 		pidfile $dir/slapd.pid
 		TLSCACertificateFile $dir/ca.pem
 		TLSCertificateFile $dir/cert.pem
@@ -49,6 +50,8 @@ configure() {
 		rootpw admin-password
 		index objectClass,uid,krbPrincipalName,mail eq
 		overlay memberof
+		overlay ppolicy
+		ppolicy_use_lockout
 		access to attrs=userPassword by anonymous auth by * none
 		access to * by dn.exact=cn=kpopd,ou=services,dc=example,dc=test read by self read by * none
 	EOF

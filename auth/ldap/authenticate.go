@@ -1,0 +1,194 @@
+package ldap
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	goldap "github.com/go-ldap/ldap/v3"
+
+	"kpopd/auth"
+)
+
+// maxSecret is the longest password that is sent, as long as a [auth.Chain]
+// lets pass.
+const maxSecret = 1024
+
+// Authenticate implements [auth.Authenticator] for passwords: the filter finds
+// exactly one entry, and a bind as that entry proves the password; or a bind
+// proves it under a name made from the login name. The name of the identity is
+// the directory's spelling of the login name.
+//
+// A password that is empty or holds a NUL never reaches the directory, because
+// a bind without a password succeeds and proves nothing (RFC 4513 §5.1.2).
+func (d *Directory) Authenticate(ctx context.Context, _ auth.Peer, c auth.Credential) (auth.Identity, error) {
+	p, ok := c.(auth.Password)
+	if !ok {
+		return auth.Identity{}, auth.ErrUnknown
+	}
+	if err := ctx.Err(); err != nil {
+		return auth.Identity{}, unavailable(err, "canceled")
+	}
+	if !sendable(string(p.Secret)) {
+		return auth.Identity{}, auth.Refuse(auth.ErrCredentials, "malformed-password")
+	}
+	proof := d.cache.proof(p)
+	v, fresh := d.cache.ask(ctx, proof, func() verdict { return d.check(ctx, p, proof) })
+	if !fresh && v.err != nil {
+		d.whole.wait(ctx, time.Now()) // a quick answer would tell that there is an account
+	}
+	v.id.Attrs, v.id.Groups = maps.Clone(v.id.Attrs), slices.Clone(v.id.Groups)
+	return v.id, v.err
+}
+
+// Decoy implements [auth.Decoyer]: it binds as somebody who is not there, and
+// then waits, where the directory is quicker with such a name than with a wrong
+// password. The search comes before it and is the same for everybody.
+func (d *Directory) Decoy(ctx context.Context, c auth.Credential) {
+	if _, ok := c.(auth.Password); !ok {
+		return
+	}
+	begun := time.Now()
+	name := "cn=" + rand.Text()
+	if d.c.BaseDN != "" {
+		name += "," + d.c.BaseDN
+	}
+	_ = d.on(ctx, binding, func(c *goldap.Conn) error { return c.Bind(name, "placeholder") }) // the work is all
+	if d.pace.pick() > 2*time.Millisecond {                                                   // a timer is no finer than that
+		d.pace.wait(ctx, begun)
+	}
+}
+
+func sendable(secret string) bool {
+	return secret != "" && len(secret) <= maxSecret && strings.IndexByte(secret, 0) < 0
+}
+
+// check asks the directory.
+func (d *Directory) check(ctx context.Context, p auth.Password, pr proof) verdict {
+	begun := time.Now()
+	id := auth.Identity{User: p.User, Source: d.c.Source}
+	if p.User == "" || !isText(p.User) {
+		return verdict{err: auth.ErrUnknown}
+	}
+	var e entry
+	var err error
+	if d.c.Filter != nil {
+		if e, err = d.find(ctx, d.c.Filter, id); err == nil {
+			err = d.prove(ctx, e.dn, strings.ToLower(e.dn), p, pr)
+		}
+	} else {
+		e, err = d.checkNames(ctx, id, p, pr)
+	}
+	if errors.Is(err, auth.ErrCredentials) && !errors.Is(err, errBudget) {
+		d.whole.note(time.Since(begun))
+	}
+	if err != nil {
+		return verdict{err: err}
+	}
+	id.User = e.user
+	id, err = d.join(ctx, id, e)
+	return verdict{id, err}
+}
+
+// checkNames binds as each of the names that are made of the login name, until
+// one succeeds. Where that is a DN whose entry the service may read, the entry
+// counts; else the identity is the name as it was typed.
+func (d *Directory) checkNames(ctx context.Context, id auth.Identity, p auth.Password, pr proof) (entry, error) {
+	if strings.Join(strings.Fields(p.User), " ") != p.User {
+		return entry{}, auth.ErrUnknown // the directory would not see the difference
+	}
+	err := auth.ErrUnknown
+	for _, t := range d.c.BindAs {
+		name, e := newBindName(t, id)
+		if errors.Is(e, errShape) {
+			continue
+		}
+		if e != nil {
+			return entry{}, templateFault(e)
+		}
+		err = d.prove(ctx, name.text, fold(p.User), p, pr)
+		if err == nil {
+			return d.readBound(ctx, name, id)
+		}
+		if !errors.Is(err, auth.ErrCredentials) || errors.Is(err, errBudget) {
+			break
+		}
+	}
+	return entry{}, err
+}
+
+// readBound reads the entry of who has bound.
+func (d *Directory) readBound(ctx context.Context, name bindName, id auth.Identity) (entry, error) {
+	bare := entry{user: id.User}
+	if !name.dn {
+		return bare, nil
+	}
+	q := query{filter: "(objectClass=*)", computed: name.computed}
+	e, err := d.search(ctx, name.text, goldap.ScopeBaseObject, q, id)
+	if err == auth.ErrUnknown { // the service may not read it
+		return bare, nil
+	}
+	return e, err
+}
+
+// prove binds with a password, and keeps account of how that went. key is
+// whose budget a failure counts against.
+func (d *Directory) prove(ctx context.Context, name, key string, p auth.Password, pr proof) error {
+	begun := time.Now()
+	err := d.bind(ctx, name, key, p, pr)
+	switch {
+	case err == nil:
+		d.c.Budget.succeeded(key, pr)
+		d.pace.note(time.Since(begun))
+	case errors.Is(err, errBudget):
+		d.pace.wait(ctx, begun)
+	case errors.Is(err, auth.ErrCredentials):
+		d.c.Budget.refuted(key, pr)
+		d.pace.note(time.Since(begun))
+	}
+	return err
+}
+
+// bind is one simple bind (RFC 4511 §4.2), at the first server that answers.
+// The first that says no is believed.
+func (d *Directory) bind(ctx context.Context, name, key string, p auth.Password, pr proof) error {
+	if name == "" || !sendable(string(p.Secret)) { // RFC 4513 §5.1: either would succeed
+		return auth.Refuse(auth.ErrCredentials, "malformed-bind")
+	}
+	window := d.c.LockoutWindow
+	var policy *goldap.ControlBeheraPasswordPolicy
+	err := d.on(ctx, binding, func(c *goldap.Conn) error {
+		if !d.c.Budget.take(key, pr, d.c.LockoutThreshold, window) {
+			return errBudget
+		}
+		request := goldap.NewSimpleBindRequest(name, string(p.Secret), []goldap.Control{goldap.NewControlBeheraPasswordPolicy()})
+		result, err := c.SimpleBind(request)
+		policy = policyOf(result)
+		if outage(err) && isAnswer(err) && d.c.LockoutThreshold > 0 { // not judged
+			d.c.Budget.forgive(key, window)
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, errBudget), errors.Is(err, auth.ErrUnavailable):
+		return err
+	case err != nil:
+		return refusal(err, policy)
+	case policy != nil && policy.Error == 2: // changeAfterReset: it may change the password, and nothing else
+		return auth.Refuse(auth.ErrCredentials, policyReasons[policy.Error])
+	}
+	return nil
+}
+
+func policyOf(result *goldap.SimpleBindResult) *goldap.ControlBeheraPasswordPolicy {
+	if result == nil {
+		return nil
+	}
+	control := goldap.FindControl(result.Controls, goldap.ControlTypeBeheraPasswordPolicy)
+	policy, _ := control.(*goldap.ControlBeheraPasswordPolicy)
+	return policy
+}

@@ -1,0 +1,238 @@
+package ldap
+
+import (
+	"cmp"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	goldap "github.com/go-ldap/ldap/v3"
+
+	"kpopd/auth"
+)
+
+// A Config says where a directory is and how people are found in it.
+type Config struct {
+	// Source is what identities name as their source. Empty: "ldap".
+	Source string
+	// URLs are the servers, ldaps://, ldap:// or ldapi://, in the order of
+	// preference. The first that answers is asked; when one answers again that
+	// comes before it, that one is.
+	URLs []string
+	// CAs may sign the servers' certificates. nil: the system's.
+	CAs *x509.CertPool
+	// Clear lets passwords cross an ldap:// connection in the clear. false:
+	// StartTLS (RFC 4511 §4.14) comes first.
+	Clear bool
+
+	// BindDN is who looks entries up. Empty: nobody, the search is anonymous.
+	BindDN string
+	// BindPassword returns BindDN's password, each time that a connection is
+	// made, so that it may change. Required with a BindDN.
+	BindPassword func() (auth.Secret, error)
+
+	BaseDN string // below which entries are
+	// Filter finds the entry of a login name; who can bind as it has proven the
+	// name. nil: BindAs says who binds.
+	Filter Template
+	// BindAs are names to bind as without a search, tried in turn: DNs, user
+	// principal names, or DOMAIN\user. A login name that would change what
+	// they mean is not known here; any other is, because a bind does not tell an
+	// unknown user from a wrong password, so that such a directory is the last
+	// of a chain. Only of a DN, and only where BindDN may read
+	// it, is there an entry with attributes, groups and a disabled state.
+	BindAs []Template
+	// LookupFilter finds the entry of somebody who was proven by other means.
+	// nil: Lookup finds nobody.
+	LookupFilter Template
+	// Attributes of the entry become Attrs of the identity, under the names
+	// given here: of several values the first in byte order, so that all
+	// servers agree.
+	Attributes []string
+	// NestedGroups adds the groups that somebody's groups are in, which takes a
+	// search for each. false: only those that memberOf of the entry names.
+	NestedGroups bool
+	// DisabledAttribute is an attribute whose value TRUE says that the entry
+	// may not log in, besides userAccountControl, accountExpires (Active
+	// Directory), nsAccountLock (389 Directory Server) and pwdAccountLockedTime
+	// (OpenLDAP), which are always heeded. Empty: none.
+	DisabledAttribute string
+
+	// Timeout bounds the work of one server for one search or one bind,
+	// a new connection included. 0: 5 s.
+	Timeout time.Duration
+	// PoolSize is how many connections each of a server's two pools may have:
+	// for searches, and for checking passwords. 0: 8.
+	PoolSize int
+	// Remember is how long a right password is remembered, and RememberWrong
+	// how long a wrong one; meanwhile the directory is not asked about it.
+	// 0: not at all.
+	Remember, RememberWrong time.Duration
+	// LockoutThreshold is the number of failed binds at which the directory
+	// locks an account, and LockoutWindow the time within which it counts
+	// them. This server stays below. 0: the directory locks nobody.
+	LockoutThreshold int
+	LockoutWindow    time.Duration
+	// Budget counts the failed binds. nil: one of its own.
+	Budget *Budget
+
+	Log *slog.Logger // nil: slog.Default()
+}
+
+// A Directory is an [auth.Authenticator] and an [auth.Directory]. It is safe
+// for concurrent use.
+type Directory struct {
+	c       Config
+	servers []*server
+	cache   *cache
+	pace    pace // of binds
+	whole   pace // of wrong passwords, with the search
+
+	mu     sync.Mutex // between the start of a probe and Close
+	closed bool
+	probe  func(*server) // begins to look out for a server that is down
+	stop   context.CancelFunc
+	wg     sync.WaitGroup // probes
+}
+
+var (
+	_ auth.Authenticator = (*Directory)(nil)
+	_ auth.Decoyer       = (*Directory)(nil)
+	_ auth.Directory     = (*Directory)(nil)
+)
+
+// reserved are the attributes that a ticket gives. An entry must not.
+var reserved = []string{"principal", "realm"}
+
+// New returns a Directory, which connects when it is first asked.
+func New(c Config) (*Directory, error) {
+	if len(c.URLs) == 0 || (c.Filter == nil) == (len(c.BindAs) == 0) {
+		return nil, errors.New("ldap: a directory needs URLs, and either a filter or names to bind as")
+	}
+	for _, name := range c.Attributes {
+		if slices.ContainsFunc(reserved, func(r string) bool { return strings.EqualFold(r, name) }) {
+			return nil, fmt.Errorf("ldap: the attribute %q has the name of what a ticket says", name)
+		}
+	}
+	c.Source = cmp.Or(c.Source, "ldap")
+	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
+	c.PoolSize = cmp.Or(c.PoolSize, 8)
+	c.Budget = cmp.Or(c.Budget, &Budget{})
+	c.Log = cmp.Or(c.Log, slog.Default())
+	d := &Directory{c: c, cache: newCache(c.Remember, c.RememberWrong, c.Budget.key())}
+	for _, u := range c.URLs {
+		s, err := newServer(u, &c)
+		if err != nil {
+			return nil, fmt.Errorf("ldap: %w", err)
+		}
+		s.search = newPool(c.PoolSize, func(ctx context.Context) (*link, error) { return s.dialSearch(ctx, &d.c) })
+		s.bind = newPool(c.PoolSize, s.dial)
+		d.servers = append(d.servers, s)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	d.stop = stop
+	d.probe = func(s *server) { d.wg.Go(func() { d.lookOut(ctx, s) }) }
+	return d, nil
+}
+
+// Close lets go of idle connections and of servers that are being probed. Who
+// still asks is answered, on a connection of his own.
+func (d *Directory) Close() error {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.stop()
+	d.wg.Wait()
+	for _, s := range d.servers {
+		s.search.close()
+		s.bind.close()
+	}
+	return nil
+}
+
+// A kind of work has a pool of its own.
+type kind func(*server) *pool
+
+func searching(s *server) *pool { return s.search }
+func binding(s *server) *pool   { return s.bind }
+
+// on runs op at the first server that answers. What a server says of a user
+// is not asked of another: that would double the failed binds, which servers
+// share.
+func (d *Directory) on(ctx context.Context, k kind, op func(*goldap.Conn) error) error {
+	errs := []error{auth.ErrUnavailable}
+	for _, s := range d.servers {
+		if s.down.Load() {
+			errs = append(errs, fmt.Errorf("%s is down", s.url))
+			continue
+		}
+		err := d.at(ctx, k(s), op)
+		if !outage(err) {
+			return err
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", s.url, err))
+		if ctx.Err() != nil {
+			return unavailable(errors.Join(errs...), "canceled")
+		}
+		if !errors.Is(err, errBusy) {
+			d.setDown(s, err)
+		}
+	}
+	return auth.Refuse(errors.Join(errs...), "directory-unavailable")
+}
+
+func (d *Directory) at(ctx context.Context, p *pool, op func(*goldap.Conn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, d.c.Timeout)
+	defer cancel()
+	return p.use(ctx, op)
+}
+
+// setDown passes a server over until it has been seen to answer.
+func (d *Directory) setDown(s *server, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed || !s.down.CompareAndSwap(false, true) {
+		return
+	}
+	d.c.Log.Warn("directory server is down", "source", d.c.Source, "url", s.url, "err", err)
+	d.probe(s)
+}
+
+// The intervals at which a server that is down is tried, at first and at last,
+// and where it refuses the service's own password, lest it lock the service out.
+const (
+	probeFirst   = 100 * time.Millisecond
+	probeLast    = 15 * time.Second
+	probeRefused = 2 * time.Minute
+)
+
+// lookOut tries to reach a server until it answers or ctx ends. No login waits
+// for it meanwhile.
+func (d *Directory) lookOut(ctx context.Context, s *server) {
+	wait := time.NewTimer(probeFirst)
+	defer wait.Stop()
+	for next := 2 * probeFirst; ; next = min(2*next, probeLast) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wait.C:
+		}
+		err := d.at(ctx, s.search, ping)
+		if !outage(err) {
+			s.down.Store(false)
+			d.c.Log.Info("directory server is back", "source", d.c.Source, "url", s.url)
+			return
+		}
+		if errors.Is(err, errServiceBind) {
+			next = max(next, probeRefused)
+		}
+		d.c.Log.Debug("directory server is still down", "source", d.c.Source, "url", s.url, "err", err)
+		wait.Reset(next)
+	}
+}

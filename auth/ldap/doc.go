@@ -1,0 +1,20 @@
+// Package ldap checks passwords against an LDAP directory such as OpenLDAP or
+// Active Directory, and looks up people who were proven by other means.
+//
+// It implements, on top of go-ldap:
+//
+//   - RFC 4511: simple bind (§4.2), search (§4.5), StartTLS (§4.14)
+//   - RFC 4513: the rules of authentication, above all that a bind without a
+//     password proves nothing (§5.1.2)
+//   - RFC 4514 and RFC 4515: names and filters as text, and their escaping
+//   - draft-behera-ldap-password-policy-10: the answers of OpenLDAP's ppolicy
+//   - the codes in the diagnostics of Active Directory
+//
+// go-ldap has no deadlines once a connection is open, no pool and no second
+// server. Those are made here: each operation has a deadline and a bound on
+// what the server may answer, each server two pools of connections, and a
+// server that does not answer is passed over until it does again.
+//
+// It leaves out referrals, which are never followed, SASL binds and discovery
+// by DNS SRV records.
+package ldap

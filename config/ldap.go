@@ -1,0 +1,141 @@
+package config
+
+import (
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+// An LDAP is an authenticator "ldap".
+type LDAP struct {
+	// URLs are the servers, ldaps://, ldap:// or ldapi://, in the order of
+	// preference. Required.
+	URLs   []string
+	CAFile string // default: "", the system's authorities
+	// StartTLS protects ldap:// connections before anything else crosses them.
+	// Default: true.
+	StartTLS bool
+	// BindDN is who looks entries up; its password is in BindPasswordFile.
+	// Default: both "", an anonymous search.
+	BindDN, BindPasswordFile string
+	BaseDN                   string // required
+	// Filter finds the entry of a login name; it uses user. Use
+	// [Expression.EvalEscaped]. Default: nil, BindAs says who binds; one of the
+	// two is required.
+	Filter *Expression
+	// BindAs are names to bind as without a search: DNs, user principal names
+	// or DOMAIN\user. Each uses user. Default: none.
+	BindAs []*Expression
+	// LookupFilter finds the entry of somebody who was proven otherwise, by a
+	// ticket, token or certificate. Default: nil, there is no such lookup.
+	LookupFilter *Expression
+	// Attributes of the entry reach expressions as attr.NAME. Default: none.
+	Attributes []string
+	// NestedGroups adds the groups that the entry's groups are in. Default:
+	// false, because it takes a search for each.
+	NestedGroups bool
+	// DisabledAttribute is TRUE in an entry that may not log in. Default: "",
+	// only what Active Directory, 389 Directory Server and OpenLDAP have for it.
+	DisabledAttribute string
+	// Timeout bounds each search and each bind at one server. Default: 5s.
+	Timeout time.Duration
+	// PoolSize is how many connections for searches, and how many for binds,
+	// each server may have. Default: 8.
+	PoolSize int
+	// Cache is how long a right password is remembered, and CacheNegative how
+	// long a wrong one, as a keyed hash. Default: 30s and 1m.
+	Cache, CacheNegative time.Duration
+	// LockoutThreshold is the number of failed binds at which the directory
+	// locks an account, and LockoutWindow the time within which it counts
+	// them; fewer reach it from here. 0: it never locks. Default: 10 and 15m.
+	LockoutThreshold int
+	LockoutWindow    time.Duration
+}
+
+func (a *Authenticator) readLDAP(d *decoder, b *hclsyntax.Block) {
+	l := &LDAP{StartTLS: true, Timeout: 5 * time.Second, PoolSize: 8, Cache: 30 * time.Second, CacheNegative: time.Minute,
+		LockoutThreshold: 10, LockoutWindow: 15 * time.Minute}
+	server := func(dst *string) setter { return link(dst, "ldaps", "ldap", "ldapi") }
+	a.Place = d.block(b, schema{what: `authenticator "ldap"`, fields: []field{
+		must("urls", value(list(&l.URLs, server))),
+		may("ca_file", value(path(&l.CAFile))),
+		may("starttls", value(boolean(&l.StartTLS))),
+		may("bind_dn", value(str(&l.BindDN))),
+		may("bind_password_file", value(path(&l.BindPasswordFile))),
+		must("base_dn", value(str(&l.BaseDN))),
+		may("filter", filter(&l.Filter, filterVariables, "user")),
+		may("bind_as", bindNames(&l.BindAs)),
+		may("lookup_filter", filter(&l.LookupFilter, lookupVariables, "user", "principal")),
+		may("attributes", value(list(&l.Attributes, attribute))),
+		may("nested_groups", value(boolean(&l.NestedGroups))),
+		may("disabled_attribute", value(attribute(&l.DisabledAttribute))),
+		may("timeout", value(duration(&l.Timeout, time.Second, time.Minute, ""))),
+		may("pool_size", value(number(&l.PoolSize, 1, 256))),
+		may("cache", value(duration(&l.Cache, 0, time.Hour, ""))),
+		may("cache_negative", value(duration(&l.CacheNegative, 0, time.Hour, ""))),
+		may("lockout_threshold", value(number(&l.LockoutThreshold, 0, 1000))),
+		may("lockout_window", value(duration(&l.LockoutWindow, time.Minute, 24*time.Hour, ""))),
+	}})
+	a.checkLDAP(d, l)
+	a.LDAP = l
+}
+
+// checkLDAP checks what several arguments say together.
+func (a *Authenticator) checkLDAP(d *decoder, l *LDAP) {
+	// RFC 4513 §5.1.2: a bind with a name and no password proves nothing, yet
+	// succeeds.
+	if (l.BindDN == "") != (l.BindPasswordFile == "") && a.has("bind_dn") != a.has("bind_password_file") {
+		d.errorf(a.Header, "Incomplete bind", "bind_dn and bind_password_file are needed together, or neither of them.")
+	}
+	switch {
+	case !a.has("filter") && !a.has("bind_as"):
+		d.errorf(a.Header, "Missing argument", `The argument "filter" is required in authenticator "ldap", or "bind_as" instead of it.`)
+	case a.has("filter") && a.has("bind_as"):
+		d.errorf(a.At("bind_as"), "Two ways to bind", "The entry that filter finds says who binds. Leave one of the two out.")
+	}
+	if l.LockoutThreshold == 1 {
+		d.errorf(a.At("lockout_threshold"), `Invalid value for "lockout_threshold"`, "No bind at all is fewer than one. It must be 0, or at least 2.")
+	}
+}
+
+// bindNames takes a list of templates, each of a name to bind as.
+func bindNames(dst *[]*Expression) func(*decoder, *hclsyntax.Attribute) {
+	return func(d *decoder, a *hclsyntax.Attribute) {
+		list, ok := a.Expr.(*hclsyntax.TupleConsExpr)
+		if !ok || len(list.Exprs) == 0 {
+			d.errorf(a.Expr.Range(), `Invalid value for "bind_as"`, "It must be a list of names in quotes.")
+			return
+		}
+		for _, expr := range list.Exprs {
+			var e *Expression
+			one := *a
+			one.Expr = expr
+			expression(&e, bindVariables, isText)(d, &one)
+			switch {
+			case e == nil:
+				continue
+			case len(e.names) == 0:
+				d.errorf(expr.Range(), "Name for everybody", "The name must use ${user}.")
+				continue
+			}
+			*dst = append(*dst, e)
+		}
+	}
+}
+
+// attribute takes the name of an attribute (RFC 4512 §2.5), and none that a
+// ticket has already given its meaning.
+func attribute(dst *string) setter {
+	return text(func(v val, s string) *complaint {
+		const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.;"
+		switch {
+		case s == "" || strings.Trim(s, letters) != "":
+			return complain("It must be the name of an attribute.")
+		case strings.EqualFold(s, "principal") || strings.EqualFold(s, "realm"):
+			return complain("What is called so comes from a ticket.")
+		}
+		*dst = s
+		return nil
+	})
+}
