@@ -52,6 +52,18 @@ var (
 	_ Decoyer       = (*Throttle)(nil)
 )
 
+// Before returns a Throttle before another authenticator, which goes on with
+// t's counts: a reload must not give everybody a fresh start.
+func (t *Throttle) Before(a Authenticator) *Throttle {
+	t.once.Do(t.setUp)
+	next := &Throttle{
+		Auth: a, FailuresPerMinute: t.FailuresPerMinute,
+		seed: t.seed, pair: t.pair, user: t.user, address: t.address, good: t.good,
+	}
+	next.once.Do(func() {})
+	return next
+}
+
 // errThrottled looks like a wrong password to everybody but the log.
 var errThrottled = Refuse(ErrCredentials, "throttled")
 

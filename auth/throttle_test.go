@@ -271,3 +271,22 @@ func ExampleThrottle() {
 	// wrong-password
 	// throttled
 }
+
+// What was counted goes on before another chain, as after a reload.
+func TestThrottleBefore(t *testing.T) {
+	g := newGuard(3)
+	g.fail(t, "192.0.2.1", "alice", 3)
+	next := g.Before(auth.Chain{authtest.Memory{"alice": "changed", "bob": "right"}})
+	for _, c := range []struct{ user, secret, reason string }{
+		{"alice", "changed", "throttled"}, {"bob", "right", ""}, {"bob", "wrong", "wrong-password"},
+	} {
+		_, err := next.Authenticate(t.Context(), at("192.0.2.1"), auth.Password{User: c.user, Secret: auth.Secret(c.secret)})
+		reason := ""
+		if err != nil {
+			reason = auth.Reason(err)
+		}
+		if reason != c.reason {
+			t.Errorf("%s with %q: reason %q, want %q", c.user, c.secret, reason, c.reason)
+		}
+	}
+}

@@ -30,6 +30,7 @@ type parts struct {
 	locker   *lease.Locker
 	replay   *krb5.FileReplay
 	sizes    *maildir.Sizes
+	throttle *auth.Throttle
 	keytab   *krb5.Keytab
 	keytabAt string
 

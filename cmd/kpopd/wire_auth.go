@@ -143,13 +143,19 @@ func (b *builder) authenticator(a *config.Authenticator) auth.Authenticator {
 	return nil
 }
 
-// throttled bounds the guessing of passwords.
+// throttled bounds the guessing of passwords. What was counted outlives a
+// reload of the same limit.
 func (b *builder) throttled(chain auth.Chain) auth.Authenticator {
 	t := b.file.Throttle
 	if !t.Enabled {
 		return chain
 	}
-	b.throttle = &auth.Throttle{Auth: chain, FailuresPerMinute: t.FailuresPerMinute}
+	if old := b.old.throttle; old != nil && old.FailuresPerMinute == t.FailuresPerMinute {
+		b.throttle = old.Before(chain)
+	} else {
+		b.throttle = &auth.Throttle{Auth: chain, FailuresPerMinute: t.FailuresPerMinute}
+	}
+	b.next.throttle = b.throttle
 	return b.throttle
 }
 
