@@ -28,7 +28,8 @@ type LDAP struct {
 	// or DOMAIN\user. Each uses user. Default: none.
 	BindAs []*Expression
 	// LookupFilter finds the entry of somebody who was proven otherwise, by a
-	// ticket, token or certificate. Default: nil, there is no such lookup.
+	// ticket, token or certificate, or by a bind whose name is no entry's.
+	// Default: nil, there is no such lookup.
 	LookupFilter *Expression
 	// Attributes of the entry reach expressions as attr.NAME. Default: none.
 	Attributes []string

@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -96,12 +97,15 @@ func (d *Directory) check(ctx context.Context, p auth.Password, pr proof) verdic
 
 // checkNames binds as each of the names that are made of the login name, until
 // one succeeds. Where that is a DN whose entry the service may read, the entry
-// counts; else the identity is the name as it was typed.
+// counts, else the one that the lookup filter finds; without either the identity
+// is the name as it was typed. Failures under any of
+// the names count against the first: two logins that make one name are one
+// account.
 func (d *Directory) checkNames(ctx context.Context, id auth.Identity, p auth.Password, pr proof) (entry, error) {
 	if strings.Join(strings.Fields(p.User), " ") != p.User {
 		return entry{}, auth.ErrUnknown // the directory would not see the difference
 	}
-	err := auth.ErrUnknown
+	err, key := auth.ErrUnknown, ""
 	for _, t := range d.c.BindAs {
 		name, e := newBindName(t, id)
 		if errors.Is(e, errShape) {
@@ -110,7 +114,8 @@ func (d *Directory) checkNames(ctx context.Context, id auth.Identity, p auth.Pas
 		if e != nil {
 			return entry{}, templateFault(e)
 		}
-		err = d.prove(ctx, name.text, fold(p.User), p, pr)
+		key = cmp.Or(key, fold(name.text))
+		err = d.prove(ctx, name.text, key, p, pr)
 		if err == nil {
 			return d.readBound(ctx, name, id)
 		}
@@ -123,13 +128,29 @@ func (d *Directory) checkNames(ctx context.Context, id auth.Identity, p auth.Pas
 
 // readBound reads the entry of who has bound.
 func (d *Directory) readBound(ctx context.Context, name bindName, id auth.Identity) (entry, error) {
-	bare := entry{user: id.User}
 	if !name.dn {
-		return bare, nil
+		return d.findBound(ctx, id)
 	}
 	q := query{filter: "(objectClass=*)", computed: name.computed}
 	e, err := d.search(ctx, name.text, goldap.ScopeBaseObject, q, id)
 	if err == auth.ErrUnknown { // the service may not read it
+		return d.findBound(ctx, id)
+	}
+	return e, err
+}
+
+// findBound looks for the entry of who has bound under a name that tells no
+// entry.
+func (d *Directory) findBound(ctx context.Context, id auth.Identity) (entry, error) {
+	bare := entry{user: id.User}
+	if d.c.LookupFilter == nil {
+		return bare, nil
+	}
+	e, err := d.find(ctx, d.c.LookupFilter, id)
+	switch {
+	case err == errSpelling:
+		return entry{}, auth.Refuse(auth.ErrDenied, "other-spelling")
+	case errors.Is(err, auth.ErrUnknown):
 		return bare, nil
 	}
 	return e, err
@@ -147,7 +168,7 @@ func (d *Directory) prove(ctx context.Context, name, key string, p auth.Password
 	case errors.Is(err, errBudget):
 		d.pace.wait(ctx, begun)
 	case errors.Is(err, auth.ErrCredentials):
-		d.c.Budget.refuted(key, pr)
+		d.c.Budget.refuted(key, pr, d.c.LockoutWindow)
 		d.pace.note(time.Since(begun))
 	}
 	return err

@@ -21,9 +21,9 @@ var errBudget = auth.Refuse(fmt.Errorf("%w: %w", auth.ErrCredentials, errors.New
 // again. The zero Budget is ready for use.
 type Budget struct {
 	mu     sync.Mutex
-	failed *lru[string, []time.Time] // by user
-	proven *lru[string, proof]       // what was right the last time
-	secret []byte                    // of the proofs
+	failed *lru[string, int]   // by user, until the directory counts anew
+	proven *lru[string, proof] // what was right the last time
+	secret []byte              // of the proofs
 }
 
 // How long a right password is remembered, as a proof.
@@ -31,7 +31,7 @@ const provenLife = 24 * time.Hour
 
 func (b *Budget) setUp() {
 	if b.failed == nil {
-		b.failed, b.proven = newLRU[string, []time.Time](cacheSize), newLRU[string, proof](cacheSize)
+		b.failed, b.proven = newLRU[string, int](cacheSize), newLRU[string, proof](cacheSize)
 		b.secret = make([]byte, sha256.Size)
 		rand.Read(b.secret)
 	}
@@ -47,9 +47,12 @@ func (b *Budget) key() []byte {
 
 // take counts a bind of user as failed before it is sent, so that guesses in
 // parallel are within the budget too. It reports false if the directory could
-// count up to threshold within the window; 0: it does not count. There always is for the password that was right
-// the last time: it is right again in all likelihood, and then the directory
-// forgets the failures. Were it not so, strangers could shut out everybody.
+// count up to threshold; 0: it does not count. Active Directory forgets the
+// failures when none has come for the whole window (lockOutObservationWindow),
+// which is later than others do. There always is a bind for the password that
+// was right the last time: it is right again in all likelihood, and then the
+// directory forgets the failures. Were it not so, strangers could shut out
+// everybody.
 func (b *Budget) take(user string, p proof, threshold int, window time.Duration) bool {
 	if threshold <= 0 {
 		return true
@@ -58,21 +61,12 @@ func (b *Budget) take(user string, p proof, threshold int, window time.Duration)
 	defer b.mu.Unlock()
 	b.setUp()
 	now := time.Now()
-	recent := b.recent(user, now, window)
-	if known, ok := b.proven.get(user, now); len(recent) >= threshold-1 && (!ok || known != p) {
+	failed, _ := b.failed.get(user, now)
+	if known, ok := b.proven.get(user, now); failed >= threshold-1 && (!ok || known != p) {
 		return false
 	}
-	b.failed.set(user, append(recent, now), now.Add(window))
+	b.failed.set(user, failed+1, now.Add(window))
 	return true
-}
-
-// recent returns the failures of user that still count.
-func (b *Budget) recent(user string, now time.Time, window time.Duration) []time.Time {
-	all, _ := b.failed.get(user, now)
-	for len(all) > 0 && now.Sub(all[0]) >= window {
-		all = all[1:]
-	}
-	return all
 }
 
 // succeeded takes back what was counted: a bind that succeeds makes the
@@ -91,17 +85,22 @@ func (b *Budget) forgive(user string, window time.Duration) {
 	defer b.mu.Unlock()
 	b.setUp()
 	now := time.Now()
-	if all := b.recent(user, now, window); len(all) > 0 {
-		b.failed.set(user, all[:len(all)-1], now.Add(window))
+	if failed, ok := b.failed.get(user, now); ok && failed > 0 {
+		b.failed.set(user, failed-1, now.Add(window))
 	}
 }
 
-// refuted forgets a password that was right once and is not any more.
-func (b *Budget) refuted(user string, p proof) {
+// refuted says that the directory has counted a failure by now, and forgets a
+// password that was right once and is not any more.
+func (b *Budget) refuted(user string, p proof, window time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.setUp()
-	if known, ok := b.proven.get(user, time.Now()); ok && known == p {
+	now := time.Now()
+	if failed, ok := b.failed.get(user, now); ok {
+		b.failed.set(user, failed, now.Add(window))
+	}
+	if known, ok := b.proven.get(user, now); ok && known == p {
 		b.proven.drop(user)
 	}
 }

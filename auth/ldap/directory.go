@@ -45,8 +45,8 @@ type Config struct {
 	// principal names, or DOMAIN\user. A login name that would change what
 	// they mean is not known here; any other is, because a bind does not tell an
 	// unknown user from a wrong password, so that such a directory is the last
-	// of a chain. Only of a DN, and only where BindDN may read
-	// it, is there an entry with attributes, groups and a disabled state.
+	// of a chain. A DN that BindDN may read is the entry, with
+	// attributes, groups and a disabled state; otherwise LookupFilter finds it.
 	BindAs []Template
 	// LookupFilter finds the entry of somebody who was proven by other means.
 	// nil: Lookup finds nobody.
@@ -180,7 +180,7 @@ func (d *Directory) on(ctx context.Context, k kind, op func(*goldap.Conn) error)
 		if ctx.Err() != nil {
 			return unavailable(errors.Join(errs...), "canceled")
 		}
-		if !errors.Is(err, errBusy) {
+		if down(err) {
 			d.setDown(s, err)
 		}
 	}

@@ -25,12 +25,17 @@ var always = []string{"memberOf", "userAccountControl", "accountExpires", "nsAcc
 
 // Lookup implements [auth.Directory]: the lookup filter finds the entry of id,
 // whose attributes and groups join. An identity without an entry is
-// [auth.ErrUnknown]; an entry that may not log in is [auth.ErrDenied].
+// [auth.ErrUnknown]; an entry that may not log in is [auth.ErrDenied], and so
+// is one that the filter finds under a name spelled too differently: it might
+// be disabled.
 func (d *Directory) Lookup(ctx context.Context, id auth.Identity) (auth.Identity, error) {
 	if d.c.LookupFilter == nil {
 		return auth.Identity{}, auth.ErrUnknown
 	}
 	e, err := d.find(ctx, d.c.LookupFilter, id)
+	if err == errSpelling {
+		err = auth.Refuse(auth.ErrDenied, "other-spelling")
+	}
 	if err != nil {
 		return auth.Identity{}, err
 	}
@@ -90,6 +95,9 @@ func templateFault(err error) error {
 	return unavailable(err, "template-failed")
 }
 
+// errSpelling means that there is an entry, of a name that may be another.
+var errSpelling = auth.Refuse(auth.ErrUnknown, "other-spelling")
+
 // search returns the entry that a query finds. None is [auth.ErrUnknown], and
 // so is one whose name is spelled too differently. Several prove nothing.
 func (d *Directory) search(ctx context.Context, base string, scope int, q query, id auth.Identity) (entry, error) {
@@ -132,7 +140,7 @@ func (d *Directory) wanted(q query) []string {
 func (d *Directory) read(raw *goldap.Entry, q query, id auth.Identity) (entry, error) {
 	user, ok := q.spelling(raw, id.User)
 	if !ok || !isText(user) {
-		return entry{}, auth.Refuse(auth.ErrUnknown, "other-spelling")
+		return entry{}, errSpelling
 	}
 	e := entry{raw: raw, dn: raw.DN, user: user, attrs: map[string]string{}, reason: d.disabled(raw, time.Now())}
 	for _, name := range d.c.Attributes {

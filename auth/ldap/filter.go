@@ -92,7 +92,7 @@ func (q query) spelling(e *goldap.Entry, user string) (string, bool) {
 		for _, v := range e.GetEqualFoldAttributeValues(a.attr) {
 			switch {
 			case fold(v) != fold(a.value):
-			case a.value == user:
+			case fold(a.value) == fold(user):
 				return v, true
 			default:
 				found = true

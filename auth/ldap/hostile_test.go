@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -273,5 +274,79 @@ func TestTooManyGroups(t *testing.T) {
 	}}
 	if _, err := try(t, open(t, stubConfig(s.start(t))), "alice", "x"); !errors.Is(err, auth.ErrUnavailable) {
 		t.Error(err)
+	}
+}
+
+// TestTooMuch: an entry that is too large to read is nobody else's trouble.
+func TestTooMuch(t *testing.T) {
+	var large atomic.Bool
+	s := &stub{find: func(send func(*ber.Packet)) {
+		attrs := map[string]string{"uid": "alice"}
+		if large.Load() {
+			attrs["x"] = strings.Repeat("x", 5<<20)
+		}
+		send(entry("cn=alice", attrs))
+	}}
+	d := open(t, stubConfig(s.start(t)))
+	for range 2 {
+		large.Store(true)
+		if _, err := try(t, d, "alice", "x"); !errors.Is(err, auth.ErrUnavailable) {
+			t.Error(err)
+		}
+		large.Store(false)
+		if _, err := try(t, d, "alice", "x"); err != nil {
+			t.Errorf("after a large entry: %v", err)
+		}
+	}
+}
+
+// TestLookupSpelling: an entry that the lookup finds under another name might
+// be disabled, and is not passed over.
+func TestLookupSpelling(t *testing.T) {
+	s := &stub{}
+	d := open(t, stubConfig(s.start(t)))
+	if _, err := d.Lookup(t.Context(), auth.Identity{User: "\u00e1lice"}); !errors.Is(err, auth.ErrDenied) || auth.Reason(err) != "other-spelling" {
+		t.Error(err)
+	}
+}
+
+// TestBoundByName: who bound under a name that tells no entry is looked up, and
+// what was found decides.
+func TestBoundByName(t *testing.T) {
+	for control, is := range map[string]error{"512": nil, "514": auth.ErrDenied} {
+		s := &stub{find: func(send func(*ber.Packet)) {
+			send(entry("cn=alice", map[string]string{"uid": "alice", "userAccountControl": control, "memberOf": "cn=g,dc=test"}))
+		}}
+		conf := stubConfig(s.start(t))
+		conf.Filter, conf.BindAs = nil, []ldap.Template{template("${user}@corp.example")}
+		id, err := try(t, open(t, conf), "ALICE", "x")
+		if !errors.Is(err, is) || is == nil && (id.User != "alice" || strings.Join(id.Groups, " ") != "cn=g,dc=test g") {
+			t.Errorf("%s: %+v, %v", control, id, err)
+		}
+		conf.LookupFilter = nil
+		if id, err := try(t, open(t, conf), "ALICE", "x"); err != nil || id.User != "ALICE" || len(id.Groups) > 0 {
+			t.Errorf("without a lookup: %+v, %v", id, err)
+		}
+	}
+}
+
+// TestBudgetOfBindName: names that a template makes one are one account.
+func TestBudgetOfBindName(t *testing.T) {
+	s := rightIs("right")
+	conf := stubConfig(s.start(t))
+	conf.Filter, conf.LookupFilter = nil, nil
+	conf.BindAs = []ldap.Template{func(id auth.Identity, escape func(string) string) (string, error) {
+		user, _, _ := strings.Cut(id.User, "@")
+		return escape(user) + "@corp.example", nil
+	}}
+	conf.LockoutThreshold, conf.LockoutWindow = 5, time.Hour
+	d := open(t, conf)
+	for i := range 20 {
+		if _, err := try(t, d, fmt.Sprintf("alice@%d", i), "guess"); !errors.Is(err, auth.ErrCredentials) {
+			t.Error(err)
+		}
+	}
+	if n := len(s.sent()); n != 4 {
+		t.Errorf("%d failed binds", n)
 	}
 }

@@ -57,6 +57,9 @@ func (c *link) do(ctx context.Context, op func(*goldap.Conn) error) (err error) 
 		if r := recover(); r != nil { // go-ldap met an answer that it had not thought of
 			err = fmt.Errorf("malformed answer: %v", r)
 		}
+		if err != nil && !isAnswer(err) && c.wire.left.Load() < 0 { // go-ldap says that the connection is closed
+			err = errTooMuch
+		}
 		if !stop() || !isAnswer(err) {
 			c.spent = true
 			_ = c.wire.SetDeadline(longAgo())

@@ -53,6 +53,15 @@ func outage(err error) bool {
 		goldap.LDAPResultAdminLimitExceeded, goldap.LDAPResultBusy, goldap.LDAPResultUnavailable, goldap.LDAPResultOther))
 }
 
+// down reports whether an outage is the server's and not only this request's,
+// which whoever thinks of such a request could repeat.
+func down(err error) bool {
+	if isAnswer(err) {
+		return goldap.IsErrorAnyOf(err, goldap.LDAPResultBusy, goldap.LDAPResultUnavailable)
+	}
+	return !errors.Is(err, errBusy) && !errors.Is(err, errTooMuch)
+}
+
 // refusal is what the failed bind of a user means. The client is told no more
 // than that its proof was wrong, whatever the reason (RFC 4513 §6.3.1).
 func refusal(err error, policy *goldap.ControlBeheraPasswordPolicy) error {
