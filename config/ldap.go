@@ -28,7 +28,7 @@ type LDAP struct {
 	// or DOMAIN\user. Each uses user. Default: none.
 	BindAs []*Expression
 	// LookupFilter finds the entry of somebody who was proven otherwise, by a
-	// ticket, token or certificate, or by a bind whose name is no entry's.
+	// ticket, token or certificate, or by a bind with a name that is no DN.
 	// Default: nil, there is no such lookup.
 	LookupFilter *Expression
 	// Attributes of the entry reach expressions as attr.NAME. Default: none.

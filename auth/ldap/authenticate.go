@@ -96,8 +96,8 @@ func (d *Directory) check(ctx context.Context, p auth.Password, pr proof) verdic
 }
 
 // checkNames binds as each of the names that are made of the login name, until
-// one succeeds. Where that is a DN whose entry the service may read, the entry
-// counts, else the one that the lookup filter finds; without either the identity
+// one succeeds. Of a DN its entry counts where the service may read it, of any
+// other name the one that the lookup filter finds; without an entry the identity
 // is the name as it was typed. Failures under any of
 // the names count against the first: two logins that make one name are one
 // account.
@@ -134,13 +134,13 @@ func (d *Directory) readBound(ctx context.Context, name bindName, id auth.Identi
 	q := query{filter: "(objectClass=*)", computed: name.computed}
 	e, err := d.search(ctx, name.text, goldap.ScopeBaseObject, q, id)
 	if err == auth.ErrUnknown { // the service may not read it
-		return d.findBound(ctx, id)
+		return entry{user: id.User}, nil
 	}
 	return e, err
 }
 
-// findBound looks for the entry of who has bound under a name that tells no
-// entry.
+// findBound looks for the entry of who has bound under a name that is no DN. One
+// that a DN names is not looked for: another could have the same user.
 func (d *Directory) findBound(ctx context.Context, id auth.Identity) (entry, error) {
 	bare := entry{user: id.User}
 	if d.c.LookupFilter == nil {

@@ -45,8 +45,9 @@ type Config struct {
 	// principal names, or DOMAIN\user. A login name that would change what
 	// they mean is not known here; any other is, because a bind does not tell an
 	// unknown user from a wrong password, so that such a directory is the last
-	// of a chain. A DN that BindDN may read is the entry, with
-	// attributes, groups and a disabled state; otherwise LookupFilter finds it.
+	// of a chain. An entry with attributes, groups and a disabled state
+	// there is of a DN where BindDN may read it, of other names where LookupFilter
+	// finds it.
 	BindAs []Template
 	// LookupFilter finds the entry of somebody who was proven by other means.
 	// nil: Lookup finds nobody.
