@@ -2,6 +2,7 @@ package krb5
 
 import (
 	"bufio"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
@@ -128,10 +129,16 @@ func TestKDC(t *testing.T) {
 	k.try(t, open, k.Kinit(t, "alice@PARTNER.TEST"), "pop/localhost@EXAMPLE.TEST", "alice@PARTNER.TEST", 0)
 }
 
+// freshService names a service that nothing else, nor another run of a test,
+// has used.
+func freshService(kind string) string {
+	return "pop/" + kind + "-" + strings.ToLower(rand.Text()) + ".example.test"
+}
+
 // A key is replaced while the server runs and its file is looked at again.
 func TestKDCRotate(t *testing.T) {
 	k := newKDCClient(t)
-	service := "pop/rotated.example.test"
+	service := freshService("rotated")
 	path := k.AddService(t, service)
 	keys := keytabAt(t, path)
 	s := serveKPOP(t, &Acceptor{Keys: keys, Replay: new(MemoryReplay)})
@@ -149,10 +156,11 @@ func TestKDCRotate(t *testing.T) {
 func TestKDCWeak(t *testing.T) {
 	k := newKDCClient(t)
 	s := serveKPOP(t, &Acceptor{Keys: keytabAt(t, k.Keytab), Replay: new(MemoryReplay)})
-	k.AddService(t, "pop/weak.example.test", "arcfour-hmac")
+	service := freshService("weak")
+	k.AddService(t, service, "arcfour-hmac")
 	cache := k.Kinit(t, "alice")
-	k.Ticket(t, cache, "pop/weak.example.test")
-	k.try(t, s, cache, "pop/weak.example.test", "weak-enctype", 14)
+	k.Ticket(t, cache, service)
+	k.try(t, s, cache, service, "weak-enctype", 14)
 }
 
 // A mint's tickets, of every enctype, in the hands of MIT's library.
