@@ -121,7 +121,7 @@ func (x *exchange) checkFlag() error {
 }
 
 // lookUp finds the keys of user, or else keys like those, with which the
-// exchange goes on to the proof.
+// exchange goes on to the proof. A refusal is kept until then.
 func (x *exchange) lookUp(user string) error {
 	id, keys, err := x.m.Keys.SCRAM(x.ctx, x.peer, user, x.m.Hash)
 	if isOutage(err) {
@@ -130,7 +130,12 @@ func (x *exchange) lookUp(user string) error {
 	feigned := x.m.feign(user) // which takes as long for those who need none
 	x.found, x.keys, x.refusal = id, keys, err
 	if err != nil {
-		x.found, x.keys = auth.Identity{}, feigned
+		x.found = auth.Identity{}
+	}
+	// Somebody who is refused here, but not from another address, is shown the
+	// same salt at both: two would tell that he exists.
+	if len(x.keys.Salt) == 0 {
+		x.keys = feigned
 	}
 	return nil
 }

@@ -227,6 +227,27 @@ func TestWrongProofs(t *testing.T) {
 	}
 }
 
+// TestRefusedSalt: who is refused at one address is asked the same at another.
+func TestRefusedSalt(t *testing.T) {
+	m := newMechanism()
+	ask := func() string {
+		m.SetNonce("y")
+		c := alice()
+		c.user, c.nonce = "far", "x"
+		_, first, _ := c.Start()
+		challenge, _, err := m.Start(t.Context(), protected()).Next(first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(challenge)
+	}
+	here := ask()
+	delete(m.Keys.(*memory).refused, "far")
+	if there := ask(); here != there {
+		t.Errorf("refused: %s, let in: %s", here, there)
+	}
+}
+
 // TestNobody: what somebody who does not exist is asked looks like what others
 // are, is the same each time, for another process too, and not the same for
 // anybody else, hash or secret.
