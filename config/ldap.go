@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
 )
 
 // An LDAP is an authenticator "ldap".
@@ -119,6 +120,9 @@ func bindNames(dst *[]*Expression) func(*decoder, *hclsyntax.Attribute) {
 			case len(e.names) == 0:
 				d.errorf(expr.Range(), "Name for everybody", "The name must use ${user}.")
 				continue
+			case !isBindName(expr):
+				d.errorf(expr.Range(), "Not a name to bind as", `Write a DN, "${user}@corp.example" or "CORP\\${user}" in quotes: Active Directory takes a bare name for a display name, which people choose themselves.`)
+				continue
 			}
 			*dst = append(*dst, e)
 		}
@@ -139,4 +143,20 @@ func attribute(dst *string) setter {
 		*dst = s
 		return nil
 	})
+}
+
+// isBindName reports whether a template says what kind of name it makes: it
+// has the sign of a DN, a UPN or a domain's account written out.
+func isBindName(expr hclsyntax.Expression) bool {
+	t, ok := expr.(*hclsyntax.TemplateExpr)
+	if !ok {
+		return false
+	}
+	for _, part := range t.Parts {
+		lit, ok := part.(*hclsyntax.LiteralValueExpr)
+		if ok && lit.Val.Type() == cty.String && strings.ContainsAny(lit.Val.AsString(), `=@\`) {
+			return true
+		}
+	}
+	return false
 }

@@ -15,7 +15,7 @@ authenticator "ldap" "both" {
 authenticator "ldap" "names" {
   urls    = ["ldap://dc1.corp.example"]
   base_dn = "dc=corp,dc=example"
-  bind_as = ["cn=everybody,dc=corp,dc=example", "${attr.uid}@corp.example", user, "CORP\\${user}"]
+  bind_as = ["cn=everybody,dc=corp,dc=example", "${attr.uid}@corp.example", user, "${user}", "CORP\\${user}"]
 }
 
 authenticator "ldap" "list" {
