@@ -9,7 +9,6 @@ import (
 	"kpopd/auth/krb5"
 	"kpopd/auth/userfile"
 	"kpopd/config"
-	"kpopd/server/pop3"
 )
 
 // kerberos builds the acceptor of tickets.
@@ -121,25 +120,37 @@ func (b *builder) salts() {
 	}
 }
 
+// links build one link of the chain, by the kind of its block. nil: an error
+// was noted.
+var links = map[string]func(*builder, *config.Authenticator) auth.Authenticator{
+	"file": (*builder).userFile,
+	"ldap": (*builder).ldap,
+}
+
 // authenticator builds one link of the chain. nil: an error was noted.
 func (b *builder) authenticator(a *config.Authenticator) auth.Authenticator {
-	switch a.Kind {
-	case "file":
-		users, err := userfile.Open(a.UserFile.Path, b.log)
-		if err != nil {
-			b.fail(a.At("path"), "The users cannot be read: %v", err)
-			return nil
-		}
-		users.Source = "file " + a.Name
-		b.users = append(b.users, users)
-		return users
-	case "ldap":
-		if d := b.directory(a); d != nil {
-			return d
-		}
-		return nil
+	if build := links[a.Kind]; build != nil {
+		return build(b, a)
 	}
 	b.absent(a.Header, "An authenticator of the kind "+a.Kind)
+	return nil
+}
+
+func (b *builder) userFile(a *config.Authenticator) auth.Authenticator {
+	users, err := userfile.Open(a.UserFile.Path, b.log)
+	if err != nil {
+		b.fail(a.At("path"), "The users cannot be read: %v", err)
+		return nil
+	}
+	users.Source = "file " + a.Name
+	b.users = append(b.users, users)
+	return users
+}
+
+func (b *builder) ldap(a *config.Authenticator) auth.Authenticator {
+	if d := b.directory(a); d != nil {
+		return d
+	}
 	return nil
 }
 
@@ -157,89 +168,4 @@ func (b *builder) throttled(chain auth.Chain) auth.Authenticator {
 	}
 	b.next.throttle = b.throttle
 	return b.throttle
-}
-
-// safe are the mechanisms offered where none are named, in the order of
-// preference. GSSAPI comes first, for fetchmail's short sight (see pop3's
-// CAPA). SCRAM with SHA-1 is for those who name it.
-var safe = []string{"GSSAPI", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN"}
-
-// proofs sets what a POP3 listener takes as proof. USER and PASS go with
-// PLAIN, which shows the same secret; APOP is taken only where it is named.
-func (b *builder) proofs(l *config.Listener, h *pop3.Handler) {
-	names, named := l.Mechanisms, l.At("mechanisms")
-	if names == nil {
-		names, named = b.file.Mechanisms, b.file.At("mechanisms")
-	}
-	all := names == nil
-	if all {
-		names = safe
-	}
-	h.NoUser = true
-	for _, name := range names {
-		mech := b.mechanism(name, !all)
-		switch {
-		case name == "APOP" && b.auth != nil:
-			h.Auth, h.Timestamp = b.auth, pop3.NewTimestamp(b.file.Hostname)
-		case mech != nil:
-			h.Mechanisms = append(h.Mechanisms, mech)
-			if !all {
-				b.useless(named, name)
-			}
-		case all:
-		case isBuilt(name):
-			b.fail(named, "The mechanism %s needs %s", name, need(name))
-		default:
-			b.absent(named, "The mechanism "+name)
-		}
-		if name == "PLAIN" && b.auth != nil {
-			h.Auth, h.NoUser = b.auth, false
-		}
-	}
-	besides(h.Mechanisms)
-	if b.file.Kerberos == nil && len(b.file.Authenticators) == 0 {
-		b.fail(l.Header, "Nobody can log in at listener %s: there is no kerberos block and no authenticator", l.Name)
-	}
-}
-
-// isBuilt reports whether a mechanism is part of this release.
-func isBuilt(name string) bool {
-	hash, _ := scramHash(name)
-	return hash != "" || slices.Contains([]string{"GSSAPI", "PLAIN", "APOP"}, name)
-}
-
-func need(mechanism string) string {
-	if mechanism == "GSSAPI" {
-		return "a kerberos block"
-	}
-	return "an authenticator that has passwords"
-}
-
-// mechanism returns the SASL mechanism called name, nil if there is none or
-// what it needs is not configured. named: the configuration names it.
-func (b *builder) mechanism(name string, named bool) auth.Mechanism {
-	switch {
-	case name == "GSSAPI" && b.accept != nil:
-		return b.gssapi()
-	case name == "PLAIN" && b.auth != nil:
-		return &auth.Plain{Auth: b.auth}
-	}
-	return b.scram(name, named)
-}
-
-func (b *builder) gssapi() auth.Mechanism {
-	k := b.file.Kerberos
-	var layers []string
-	for _, l := range k.SecurityLayers {
-		layers = append(layers, string(l))
-	}
-	set, err := krb5.ParseLayers(layers)
-	if err != nil {
-		b.fail(k.At("security_layers"), "%v", err)
-	}
-	binding, err := krb5.ParseBindingMode(string(k.ChannelBinding))
-	if err != nil {
-		b.fail(k.At("channel_binding"), "%v", err)
-	}
-	return &krb5.GSSAPI{Acceptor: b.accept, Binding: binding, Layers: set}
 }

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"kpopd/auth"
+	"kpopd/auth/krb5"
+	"kpopd/config"
+	"kpopd/server/pop3"
+)
+
+// An offer is a SASL mechanism as the configuration names it.
+type offer struct {
+	// build returns the mechanism called name, nil if what it needs is not
+	// configured. named: the configuration names it.
+	build func(b *builder, name string, named bool) auth.Mechanism
+	needs string // what it needs, for the error
+}
+
+const (
+	needsPasswords = "an authenticator that has passwords"
+	needsKerberos  = "a kerberos block"
+)
+
+// offers are the mechanisms of this release but APOP, which is a command of
+// its own.
+var offers = map[string]offer{
+	"GSSAPI":             {(*builder).gssapi, needsKerberos},
+	"SCRAM-SHA-256-PLUS": {(*builder).scram, needsPasswords},
+	"SCRAM-SHA-256":      {(*builder).scram, needsPasswords},
+	"SCRAM-SHA-1-PLUS":   {(*builder).scram, needsPasswords},
+	"SCRAM-SHA-1":        {(*builder).scram, needsPasswords},
+	"PLAIN":              {(*builder).plain, needsPasswords},
+}
+
+// safe are the mechanisms offered where none are named, in the order of
+// preference. GSSAPI comes first, for fetchmail's short sight (see pop3's
+// CAPA). SCRAM with SHA-1 is for those who name it.
+var safe = []string{"GSSAPI", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN"}
+
+// proofs sets what a POP3 listener takes as proof. USER and PASS go with
+// PLAIN, which shows the same secret; APOP is taken only where it is named.
+func (b *builder) proofs(l *config.Listener, h *pop3.Handler) {
+	names, at := l.Mechanisms, l.At("mechanisms")
+	if names == nil {
+		names, at = b.file.Mechanisms, b.file.At("mechanisms")
+	}
+	named := names != nil
+	if !named {
+		names = safe
+	}
+	h.NoUser = true
+	for _, name := range names {
+		b.proof(h, name, named, at)
+	}
+	besides(h.Mechanisms)
+	if b.file.Kerberos == nil && len(b.file.Authenticators) == 0 {
+		b.fail(l.Header, "Nobody can log in at listener %s: there is no kerberos block and no authenticator", l.Name)
+	}
+}
+
+// proof adds one mechanism to those of a listener. named: the configuration
+// names it, at a place, so that it must be there.
+func (b *builder) proof(h *pop3.Handler, name string, named bool, at config.Range) {
+	if name == "APOP" {
+		if b.auth == nil {
+			b.fail(at, "The mechanism %s needs %s", name, needsPasswords)
+			return
+		}
+		h.Auth, h.Timestamp = b.auth, pop3.NewTimestamp(b.file.Hostname)
+		return
+	}
+	o, ok := offers[name]
+	if !ok {
+		b.absent(at, "The mechanism "+name)
+		return
+	}
+	mech := o.build(b, name, named)
+	switch {
+	case mech != nil:
+		h.Mechanisms = append(h.Mechanisms, mech)
+		if named {
+			b.useless(at, name)
+		}
+	case named:
+		b.fail(at, "The mechanism %s needs %s", name, o.needs)
+	}
+	if name == "PLAIN" && b.auth != nil {
+		h.Auth, h.NoUser = b.auth, false
+	}
+}
+
+func (b *builder) plain(string, bool) auth.Mechanism {
+	if b.auth == nil {
+		return nil
+	}
+	return &auth.Plain{Auth: b.auth}
+}
+
+func (b *builder) gssapi(string, bool) auth.Mechanism {
+	if b.accept == nil {
+		return nil
+	}
+	k := b.file.Kerberos
+	var layers []string
+	for _, l := range k.SecurityLayers {
+		layers = append(layers, string(l))
+	}
+	set, err := krb5.ParseLayers(layers)
+	if err != nil {
+		b.fail(k.At("security_layers"), "%v", err)
+	}
+	binding, err := krb5.ParseBindingMode(string(k.ChannelBinding))
+	if err != nil {
+		b.fail(k.At("channel_binding"), "%v", err)
+	}
+	return &krb5.GSSAPI{Acceptor: b.accept, Binding: binding, Layers: set}
+}
