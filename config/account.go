@@ -25,7 +25,7 @@ type Account struct {
 	allowAuthzid *Expression
 	// AllowAuthzidFrom are where it may do so from. Required with
 	// allow_authzid: nobody acts as another from everywhere by accident.
-	AllowAuthzidFrom []Network
+	AllowAuthzidFrom []Origin
 }
 
 // ErrName means that an expression made something that is not acceptable as
@@ -43,7 +43,7 @@ func (f *File) readAccount(d *decoder, b *hclsyntax.Block) {
 		may("when", expression(&a.when, loginVariables, isCondition)),
 		must("maildrop", expression(&a.maildrop, loginVariables, isText)),
 		may("allow_authzid", expression(&a.allowAuthzid, loginVariables, isPermission)),
-		may("allow_authzid_from", value(list(&a.AllowAuthzidFrom, network))),
+		may("allow_authzid_from", value(list(&a.AllowAuthzidFrom, origin))),
 	}})
 	d.checkImpersonation(a.Place)
 	f.Accounts = append(f.Accounts, a)

@@ -11,9 +11,9 @@ type Address struct {
 	Addr    string // "host:port", where host may be empty, or a path
 }
 
-// A Network is where clients come from: a prefix of addresses, or the Unix
+// An Origin is where clients come from: a prefix of addresses, or the Unix
 // sockets of this machine.
-type Network struct {
+type Origin struct {
 	Prefix netip.Prefix
 	Unix   bool
 }

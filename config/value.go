@@ -251,11 +251,11 @@ func prefix(dst *netip.Prefix) setter {
 	})
 }
 
-// network takes a network, or "unix".
-func network(dst *Network) setter {
+// origin takes a network, or "unix".
+func origin(dst *Origin) setter {
 	return func(v val) *complaint {
 		if v.Type() == cty.String && v.AsString() == "unix" {
-			*dst = Network{Unix: true}
+			*dst = Origin{Unix: true}
 			return nil
 		}
 		c := prefix(&dst.Prefix)(v)

@@ -66,7 +66,7 @@ func ruleName(a *config.Account) string {
 	return fmt.Sprintf("%s:%d", a.Header.Filename, a.Header.Start.Line)
 }
 
-func networks(all []config.Network) (n auth.Networks) {
+func networks(all []config.Origin) (n auth.Networks) {
 	for _, each := range all {
 		if each.Unix {
 			n.Unix = true
