@@ -135,7 +135,10 @@ func (x *exchange) tryKeys() error {
 	sealed := x.ticket.EncPart
 	candidates := x.keys.Lookup(x.service, sealed.KVNO, sealed.EType)
 	for _, k := range candidates {
-		plain, err := unseal(k.encryptionKey(), keyusage.KDC_REP_TICKET, sealed)
+		if k.tickets == nil {
+			continue
+		}
+		plain, err := k.tickets.open(sealed.Cipher)
 		if err != nil {
 			continue
 		}
