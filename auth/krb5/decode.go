@@ -97,10 +97,9 @@ type decoder struct {
 // openMessage returns the decoder of a message with an application tag and
 // nothing behind it.
 func openMessage(b []byte, tag tags.Tag) decoder {
-	const application = 0x40
 	var d decoder
 	s, inner := cryptobyte.String(b), cryptobyte.String(nil)
-	d.failed = !s.ReadASN1(&inner, tag|application|0x20) || !s.Empty() ||
+	d.failed = !s.ReadASN1(&inner, tag|applicationTag) || !s.Empty() ||
 		!inner.ReadASN1(&d.s, tags.SEQUENCE) || !inner.Empty()
 	return d
 }
@@ -124,6 +123,9 @@ func (d *decoder) whole() bool {
 }
 
 func (d *decoder) require(ok bool) { d.failed = d.failed || !ok }
+
+// applicationTag makes a tag one of RFC 4120 §5.10's.
+const applicationTag = 0x60 // of the class application, constructed
 
 func fieldTag(n uint8) tags.Tag { return tags.Tag(n).ContextSpecific().Constructed() }
 

@@ -1,6 +1,7 @@
 package krb5
 
 import (
+	"bytes"
 	"math/big"
 	"testing"
 	"time"
@@ -121,4 +122,32 @@ func FuzzDecode(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) { sameAsLibrary(t, b) })
+}
+
+// What is encoded by hand the library encodes in the same octets.
+func TestEncodeAsLibrary(t *testing.T) {
+	key, err := newSubkey(17)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now().UTC()
+	for _, part := range []encAPRepPart{
+		{CTime: now, Cusec: 0},
+		{CTime: now, Cusec: 999999, Subkey: key, Seq: big.NewInt(1<<32 - 1)},
+		{CTime: now, Cusec: 128, Seq: big.NewInt(1)},
+	} {
+		own, err := part.marshal()
+		library, err2 := marshalApp(asnAppTag.EncAPRepPart, part)
+		if err != nil || err2 != nil || !bytes.Equal(own, library) {
+			t.Errorf("%x, the library %x, errors %v, %v", own, library, err, err2)
+		}
+	}
+	for _, n := range []int{1, 90, 127, 128, 300} {
+		rep := apRepMsg{PVNO: 5, MsgType: 15, EncPart: types.EncryptedData{EType: 18, KVNO: n % 2, Cipher: make([]byte, n)}}
+		own, err := rep.marshal()
+		library, err2 := marshalApp(asnAppTag.APREP, rep)
+		if err != nil || err2 != nil || !bytes.Equal(own, library) {
+			t.Errorf("%x, the library %x, errors %v, %v", own, library, err, err2)
+		}
+	}
 }
