@@ -138,9 +138,17 @@ authenticator "file" "services" {
 #  lockout_threshold  = 10     # the directory locks an account at so many failed binds
 #  lockout_window     = "15m"  # within this time; from here come fewer. 0: it never locks
 #}
-# For Active Directory: base_dn = "dc=corp,dc=example", and
-#     filter        = "(&(objectCategory=person)(objectClass=user)(|(sAMAccountName=${user})(userPrincipalName=${user})))"
-#     lookup_filter = "(userPrincipalName=${principal})"
+# For Active Directory, or Samba: base_dn = "dc=corp,dc=example", and so that every
+# name of somebody (alice, CORP\alice, alice@corp.example, the user principal name,
+# each address) and his ticket lead to one maildrop:
+#     filter        = "(&(objectCategory=person)(objectClass=user)(|(sAMAccountName=${trimsuffix(lower(regex("^(?i:CORP\\\\)?([^\\\\]*)$", user)[0]), "@corp.example")})(userPrincipalName=${user})(mail=${user})(proxyAddresses=smtp:${user})))"
+#     lookup_filter = "(&(objectCategory=person)(objectClass=user)(sAMAccountName=${trimsuffix(principal, "@CORP.EXAMPLE")}))"
+#     attributes    = ["sAMAccountName"]
+# with the account rule
+#     maildrop = lower(attr.sAMAccountName)
+# A name that is two people's lets neither in. Leave out of the filter what people
+# may write of themselves. In a forest of several domains ask the global catalogue,
+# "ldaps://dc1.corp.example:3269", and leave sAMAccountName out: each domain has its own.
 # Without a search, who can bind as one of these names is proven by it; such a
 # directory is the last of the chain, because it knows no unknown users:
 #     bind_as       = ["${user}@corp.example"] # instead of filter; or "CORP\\${user}", "uid=${user},ou=people,dc=..."
