@@ -121,8 +121,8 @@ type Peer struct {
 	Tickets bool
 }
 
-// A Credential is what a client shows to prove a name at one go: [Password] or
-// [APOP].
+// A Credential is what a client shows to prove a name at one go: [Password],
+// [APOP] or [Bearer].
 type Credential interface{ credential() }
 
 // A Password is a name and its password, from USER and PASS (RFC 1939 §7) or
@@ -140,8 +140,17 @@ type APOP struct {
 	Digest    string // 32 lower-case hexadecimal digits
 }
 
+// A Bearer is a bearer token (RFC 6750), which says itself whom it proves.
+type Bearer struct {
+	// User is the name that the client gave beside the token. Empty: none. It
+	// is a wish and proves nothing; see [Identity.Authzid].
+	User  string
+	Token Secret
+}
+
 func (Password) credential() {}
 func (APOP) credential()     {}
+func (Bearer) credential()   {}
 
 // An Authenticator checks credentials. Authenticate returns the identity, or
 // an error that wraps ErrUnknown (the next in the chain is asked),

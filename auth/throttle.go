@@ -200,6 +200,8 @@ func userOf(c Credential) string {
 		return c.User
 	case APOP:
 		return c.User
+	case Bearer:
+		return c.User
 	}
 	return ""
 }
