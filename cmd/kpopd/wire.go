@@ -11,6 +11,7 @@ import (
 	"kpopd/auth"
 	"kpopd/auth/krb5"
 	"kpopd/auth/ldap"
+	"kpopd/auth/oauth"
 	"kpopd/config"
 	"kpopd/maildrop"
 	"kpopd/maildrop/lease"
@@ -36,7 +37,8 @@ type parts struct {
 
 	scramSecret []byte
 	directories []*ldap.Directory
-	budgets     map[string]*ldap.Budget // of failed binds, by the directory's name
+	issuers     map[string]*oauth.Authenticator // by the authenticator's name
+	budgets     map[string]*ldap.Budget         // of failed binds, by the directory's name
 }
 
 // A builder turns one configuration into parts and collects what is wrong.
@@ -51,6 +53,7 @@ type builder struct {
 	accept *krb5.Acceptor     // nil: no Kerberos
 	auth   auth.Authenticator // nil: no passwords
 	users  scramUsers         // those of auth that can have keys for SCRAM
+	hint   *oauth.Hint        // of the first issuer; nil: no tokens
 	// throttle is what bounds guessing at auth. nil: nothing.
 	throttle    *auth.Throttle
 	scramSecret []byte
@@ -205,5 +208,8 @@ func (p *parts) close() error {
 func (p *parts) part() {
 	for _, d := range p.directories {
 		d.Close()
+	}
+	for _, i := range p.issuers {
+		i.Close()
 	}
 }

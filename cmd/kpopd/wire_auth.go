@@ -123,8 +123,23 @@ func (b *builder) salts() {
 // links build one link of the chain, by the kind of its block. nil: an error
 // was noted.
 var links = map[string]func(*builder, *config.Authenticator) auth.Authenticator{
-	"file": (*builder).userFile,
-	"ldap": (*builder).ldap,
+	"file":  (*builder).userFile,
+	"ldap":  (*builder).ldap,
+	"oauth": (*builder).oauth,
+}
+
+// passwords reports whether any authenticator checks passwords.
+func (b *builder) passwords() bool { return b.auth != nil && b.count("file", "ldap") > 0 }
+
+// count returns how many authenticators there are of some kinds.
+func (b *builder) count(kinds ...string) int {
+	n := 0
+	for i := range b.file.Authenticators {
+		if slices.Contains(kinds, b.file.Authenticators[i].Kind) {
+			n++
+		}
+	}
+	return n
 }
 
 // authenticator builds one link of the chain. nil: an error was noted.

@@ -18,6 +18,7 @@ type offer struct {
 const (
 	needsPasswords = "an authenticator that has passwords"
 	needsKerberos  = "a kerberos block"
+	needsTokens    = "an authenticator that takes tokens"
 )
 
 // offers are the mechanisms of this release but APOP, which is a command of
@@ -28,13 +29,15 @@ var offers = map[string]offer{
 	"SCRAM-SHA-256":      {(*builder).scram, needsPasswords},
 	"SCRAM-SHA-1-PLUS":   {(*builder).scram, needsPasswords},
 	"SCRAM-SHA-1":        {(*builder).scram, needsPasswords},
+	"OAUTHBEARER":        {(*builder).bearer, needsTokens},
+	"XOAUTH2":            {(*builder).bearer, needsTokens},
 	"PLAIN":              {(*builder).plain, needsPasswords},
 }
 
 // safe are the mechanisms offered where none are named, in the order of
 // preference. GSSAPI comes first, for fetchmail's short sight (see pop3's
 // CAPA). SCRAM with SHA-1 is for those who name it.
-var safe = []string{"GSSAPI", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN"}
+var safe = []string{"GSSAPI", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "OAUTHBEARER", "XOAUTH2", "PLAIN"}
 
 // proofs sets what a POP3 listener takes as proof. USER and PASS go with
 // PLAIN, which shows the same secret; APOP is taken only where it is named.
@@ -61,7 +64,7 @@ func (b *builder) proofs(l *config.Listener, h *pop3.Handler) {
 // names it, at a place, so that it must be there.
 func (b *builder) proof(h *pop3.Handler, name string, named bool, at config.Range) {
 	if name == "APOP" {
-		if b.auth == nil {
+		if !b.passwords() {
 			b.fail(at, "The mechanism %s needs %s", name, needsPasswords)
 			return
 		}
@@ -83,13 +86,13 @@ func (b *builder) proof(h *pop3.Handler, name string, named bool, at config.Rang
 	case named:
 		b.fail(at, "The mechanism %s needs %s", name, o.needs)
 	}
-	if name == "PLAIN" && b.auth != nil {
+	if name == "PLAIN" && b.passwords() {
 		h.Auth, h.NoUser = b.auth, false
 	}
 }
 
 func (b *builder) plain(string, bool) auth.Mechanism {
-	if b.auth == nil {
+	if !b.passwords() {
 		return nil
 	}
 	return &auth.Plain{Auth: b.auth}
