@@ -12,7 +12,8 @@ import (
 // Only an error that wraps [ErrUnknown], and none of the other errors, moves
 // on to the next; a wrong password ends the chain, and so does an outage,
 // which is never a bypass. When nobody knows the user, the error is
-// [ErrCredentials] with the reason "unknown-user", after the work of a wrong
+// [ErrCredentials] with the reason "unknown-user" (of a certificate,
+// "certificate-without-user"), after the work of a wrong
 // password where some authenticator is a [Decoyer]: neither the reply nor the
 // time tells a client which it was.
 //
@@ -49,7 +50,7 @@ func (c Chain) Authenticate(ctx context.Context, p Peer, cred Credential) (Ident
 		}
 	}
 	c.Decoy(ctx, cred)
-	return Identity{}, Refuse(ErrCredentials, "unknown-user")
+	return Identity{}, Refuse(ErrCredentials, unknownReason(cred))
 }
 
 // Decoy implements [Decoyer] with the first authenticator that is one.
@@ -67,6 +68,14 @@ func (c Chain) Decoy(ctx context.Context, cred Credential) {
 func isUnknown(err error) bool {
 	return errors.Is(err, ErrUnknown) && !errors.Is(err, ErrCredentials) &&
 		!errors.Is(err, ErrDenied) && !errors.Is(err, ErrUnavailable)
+}
+
+// unknownReason is why nobody knows the user of cred.
+func unknownReason(cred Credential) string {
+	if _, ok := cred.(Certificate); ok {
+		return "certificate-without-user"
+	}
+	return "unknown-user"
 }
 
 // vouched completes id. An authenticator that vouches for nobody is broken,
@@ -98,6 +107,11 @@ func unfit(cred Credential) string {
 		}
 		if !isDigest(c.Digest) || c.Timestamp == "" {
 			return "malformed-digest"
+		}
+		return ""
+	case Certificate:
+		if len(c.Chain) == 0 {
+			return "no-certificate"
 		}
 		return ""
 	}
@@ -135,7 +149,10 @@ func isDigest(s string) bool {
 // placeholder stands in for an unfit credential where work is feigned, so that
 // the work does not grow with what the client sent.
 func placeholder(cred Credential) Credential {
-	if _, ok := cred.(APOP); ok {
+	switch cred := cred.(type) {
+	case Certificate:
+		return cred
+	case APOP:
 		return APOP{User: "nobody", Timestamp: "<0@localhost>", Digest: strings.Repeat("0", 32)}
 	}
 	return Password{User: "nobody", Secret: "placeholder"}
