@@ -108,8 +108,9 @@ var (
 	_ auth.Directory     = (*Directory)(nil)
 )
 
-// reserved are the attributes that a ticket gives. An entry must not.
-var reserved = []string{"principal", "realm"}
+// reserved are the attributes that a ticket or a client certificate gives. An
+// entry must not.
+var reserved = []string{"principal", "realm", "subject", "issuer", "serial", "fingerprint"}
 
 // New returns a Directory, which connects when it is first asked.
 func New(c Config) (*Directory, error) {
@@ -118,7 +119,7 @@ func New(c Config) (*Directory, error) {
 	}
 	for _, name := range c.Attributes {
 		if slices.ContainsFunc(reserved, func(r string) bool { return strings.EqualFold(r, name) }) {
-			return nil, fmt.Errorf("ldap: the attribute %q has the name of what a ticket says", name)
+			return nil, fmt.Errorf("ldap: the attribute %q has the name of what a ticket or a certificate says", name)
 		}
 	}
 	c.Source = cmp.Or(c.Source, "ldap")
