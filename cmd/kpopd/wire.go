@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kpopd/auth"
+	"kpopd/auth/clientcert"
 	"kpopd/auth/krb5"
 	"kpopd/auth/ldap"
 	"kpopd/config"
@@ -53,6 +54,10 @@ type builder struct {
 	users  scramUsers         // those of auth that can have keys for SCRAM
 	// throttle is what bounds guessing at auth. nil: nothing.
 	throttle    *auth.Throttle
+	passwords   int                     // how many authenticators auth has
+	clients     *clientcert.Authorities // of client certificates. nil: none
+	certs       auth.Chain              // who is who by certificate
+	external    auth.Authenticator      // certs, throttled. nil: nobody
 	scramSecret []byte
 	warned      []string // schemes of SCRAM that nobody has
 	store       maildrop.Store
@@ -75,6 +80,7 @@ func (b *builder) build() (*parts, config.Diagnostics) {
 		b.state()
 	}
 	b.kerberos()
+	b.clientAuthorities()
 	b.chain()
 	b.maildrops()
 	b.endpoints()
@@ -133,6 +139,7 @@ func (b *builder) endpoints() {
 		switch l.Protocol {
 		case config.KPOP:
 			h.Admit = admitKPOP(b.accept)
+			h.Mechanisms = ticketMechanisms(l)
 			busy = "" // a KPOP client expects no text first
 		default:
 			b.proofs(l, h)
@@ -141,6 +148,7 @@ func (b *builder) endpoints() {
 			AllowFrom: l.AllowFrom, Busy: busy}
 		if l.TLS != config.TLSOff {
 			e.TLS, e.Implicit = tls, l.TLS == config.TLSImplicit
+			b.askClients(l, h, e)
 		}
 		b.next.listeners = append(b.next.listeners,
 			listener{network: l.Address.Network, address: l.Address.Addr, endpoint: e, at: l.At("address")})
