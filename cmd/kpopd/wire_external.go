@@ -11,7 +11,6 @@ import (
 	"kpopd/auth/clientcert"
 	"kpopd/config"
 	"kpopd/server"
-	"kpopd/server/pop3"
 )
 
 // clientAuthorities loads those who sign certificates for clients, and what
@@ -71,9 +70,9 @@ func ticketMechanisms(l *config.Listener) auth.Mechanisms {
 // listener should. One that is not good breaks TLS only where it is required:
 // else TLS would fail without a reason that anybody is told of, and with it
 // logins by other means.
-func (b *builder) askClients(l *config.Listener, h *pop3.Handler, e *server.Endpoint) {
+func (b *builder) askClients(l *config.Listener, e *server.Endpoint) {
 	mode := l.ClientCertificates
-	if mode == "" && takesCertificates(h.Mechanisms) {
+	if mode == "" && b.takesCertificates(l) {
 		mode = config.CertificatesRequest
 	}
 	if mode == "" || mode == config.CertificatesNone || b.clients == nil || e.TLS == nil {
@@ -91,11 +90,21 @@ func (b *builder) askClients(l *config.Listener, h *pop3.Handler, e *server.Endp
 	}
 }
 
-func takesCertificates(all auth.Mechanisms) bool {
-	return slices.ContainsFunc(all, func(m auth.Mechanism) bool {
-		x, ok := m.(auth.External)
-		return ok && x.Auth != nil
-	})
+// takesCertificates reports whether EXTERNAL takes certificates at a listener,
+// of the clients of any of its networks.
+func (b *builder) takesCertificates(l *config.Listener) bool {
+	if b.external == nil || l.Protocol == config.KPOP {
+		return false
+	}
+	takes := func(n *config.Network) bool {
+		names, _ := b.mechanisms(l, n)
+		return names == nil || slices.Contains(names, "EXTERNAL")
+	}
+	any := takes(nil)
+	for i := range l.Networks {
+		any = any || takes(&l.Networks[i])
+	}
+	return any
 }
 
 // checkClient returns what judges a certificate when TLS begins: whether
