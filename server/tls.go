@@ -112,9 +112,9 @@ func (c *Conn) clientAttrs() []slog.Attr {
 	}
 	cert := c.tlsState.PeerCertificates[0]
 	return []slog.Attr{
-		slog.String("client_subject", clip(cert.Subject.String())),
-		slog.String("client_issuer", clip(cert.Issuer.String())),
-		slog.String("client_serial", clip(cert.SerialNumber.Text(16))),
+		slog.String("client_subject", Clip(cert.Subject.String(), 256)),
+		slog.String("client_issuer", Clip(cert.Issuer.String(), 256)),
+		slog.String("client_serial", Clip(cert.SerialNumber.Text(16), 256)),
 	}
 }
 

@@ -30,7 +30,9 @@ func wants(t *testing.T, err error, reason string) {
 	}
 }
 
-func edited(edit func(*x509.Certificate)) testenv.Client { return testenv.Client{CN: "alice", Edit: edit} }
+func edited(edit func(*x509.Certificate)) testenv.Client {
+	return testenv.Client{CN: "alice", Edit: edit}
+}
 
 func TestVerify(t *testing.T) {
 	root, other := newCA(t), newCA(t) // of the same name
