@@ -139,7 +139,7 @@ authenticator "file" "services" {
 #
 #  # Each may be left out:
 #  disabled_attribute = "mailboxDisabled" # TRUE there keeps out, besides the usual attributes
-#  nested_groups      = false  # true: groups of groups too, which takes a search for each
+#  nested_groups      = false  # true: groups of groups too; one search in Active Directory, else one for each
 #  starttls           = true   # false: passwords cross ldap:// in the clear
 #  timeout            = "5s"   # of one search or bind at one server
 #  pool_size          = 8      # connections of a server for searches, and as many for binds

@@ -35,8 +35,8 @@ type LDAP struct {
 	LookupFilter *Expression
 	// Attributes of the entry reach expressions as attr.NAME. Default: none.
 	Attributes []string
-	// NestedGroups adds the groups that the entry's groups are in. Default:
-	// false, because it takes a search for each.
+	// NestedGroups adds the groups that the entry's groups are in, with one
+	// search in Active Directory, else one for each group. Default: false.
 	NestedGroups bool
 	// DisabledAttribute is TRUE in an entry that may not log in. Default: "",
 	// only what Active Directory, 389 Directory Server and OpenLDAP have for it.

@@ -56,8 +56,10 @@ type Config struct {
 	// given here: of several values the first in byte order, so that all
 	// servers agree.
 	Attributes []string
-	// NestedGroups adds the groups that somebody's groups are in, which takes a
-	// search for each. false: only those that memberOf of the entry names.
+	// NestedGroups adds the groups that somebody's groups are in: with one
+	// search where the directory is Active Directory, else with one for each
+	// group. false: only those that memberOf of the entry names, and in Active
+	// Directory the primary group.
 	NestedGroups bool
 	// DisabledAttribute is an attribute whose value TRUE says that the entry
 	// may not log in, besides userAccountControl, accountExpires (Active
@@ -92,11 +94,12 @@ type Budget = auth.Budget
 // A Directory is an [auth.Authenticator] and an [auth.Directory]. It is safe
 // for concurrent use.
 type Directory struct {
-	c        Config
-	servers  []*server
-	verdicts *auth.Verdicts
-	pace     auth.Pace // of binds
-	whole    auth.Pace // of wrong passwords, with the search
+	c         Config
+	servers   []*server
+	verdicts  *auth.Verdicts
+	pace      auth.Pace // of binds
+	whole     auth.Pace // of wrong passwords, with the search
+	rootEntry rootCache
 
 	mu     sync.Mutex // between the start of a probe and Close
 	closed bool
