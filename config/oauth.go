@@ -104,15 +104,14 @@ func scope(dst *string) setter {
 	})
 }
 
-// claim takes the name of a claim, and none that a ticket has already given
-// its meaning.
+// claim takes the name of a claim, and none that has its meaning already.
 func claim(dst *string) setter {
 	return text(func(_ val, s string) *complaint {
 		switch {
 		case s == "":
 			return complain("It is empty.")
-		case strings.EqualFold(s, "principal") || strings.EqualFold(s, "realm"):
-			return complain("What is called so comes from a ticket.")
+		case isReserved(s):
+			return complain("What is called so comes from a ticket or a client certificate.")
 		}
 		*dst = s
 		return nil

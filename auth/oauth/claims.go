@@ -153,12 +153,14 @@ func (c claims) valid(now time.Time, asked bool) (expires time.Time, err error) 
 	case expires.IsZero() && !asked:
 		return expires, refuse("no-expiry", "a token without an end")
 	case !expires.IsZero() && !now.Before(expires):
-		return expires, refuse("token-expired", "a token that has expired")
+		return expires, errExpired
 	case now.Add(leeway).Before(from) || now.Add(leeway).Before(issued):
 		return expires, refuse("token-not-yet-valid", "a token that is not valid yet")
 	}
 	return expires, nil
 }
+
+var errExpired = refuse("token-expired", "a token that has expired")
 
 // user returns the name that a token proves. An address that the issuer has
 // not verified is one that people choose themselves (OpenID Connect Core

@@ -3,7 +3,6 @@ package oauth
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -40,21 +39,3 @@ func Messages(kind string, b []byte) (user, token string, err error) {
 	m, err := parse(b)
 	return m.user, string(m.token), err
 }
-
-// Answers are kept answers, for tests of how long.
-type Answers struct{ *answers }
-
-// NewAnswers returns Answers that are good for so long.
-func NewAnswers(life time.Duration) Answers { return Answers{newAnswers(life)} }
-
-// Put keeps an answer about a token.
-func (a Answers) Put(text string) { a.set(a.key(text), answer{}) }
-
-// Has reports whether there is an answer about a token.
-func (a Answers) Has(text string) bool {
-	_, ok := a.get(a.key(text))
-	return ok
-}
-
-// Len returns how many are kept.
-func (a Answers) Len() int { return len(a.young) + len(a.old) }

@@ -3,10 +3,12 @@ package oauth
 import (
 	"context"
 	"errors"
-	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"time"
 
 	"kpopd/auth"
 )
@@ -14,13 +16,36 @@ import (
 // maxAsking bounds how many requests about tokens are under way.
 const maxAsking = 16
 
-// ask returns what the issuer says of a token (RFC 7662 §2). What was asked a
-// moment ago is not asked again.
-func (a *Authenticator) ask(ctx context.Context, text string) (claims, error) {
-	key := a.answers.key(text)
-	if v, ok := a.answers.get(key); ok {
-		return v.claims, v.err
+// errInactive is about a token that the issuer does not know, or no longer. It
+// is kept as a verdict, but to others the token may be known.
+var errInactive = refuse("token-inactive", "the issuer does not know the token")
+
+// ask returns whom a token proves by what its issuer says (RFC 7662 §2). What
+// was asked a moment ago is not asked again.
+func (a *Authenticator) ask(ctx context.Context, text string) (auth.Identity, error) {
+	proof := a.verdicts.Proof(auth.Password{Secret: auth.Secret(text)})
+	v, _ := a.verdicts.Ask(ctx, proof, func() (v auth.Verdict) {
+		var c claims
+		if c, v.Err = a.introspect(ctx, text); v.Err == nil {
+			v.Identity, v.Err = a.identity(c, time.Now())
+		}
+		return v
+	})
+	id := v.Identity
+	switch {
+	case v.Err == errInactive:
+		return auth.Identity{}, auth.Refuse(auth.ErrUnknown, "token-inactive")
+	case v.Err != nil:
+		return auth.Identity{}, v.Err
+	case !id.Expires.IsZero() && !time.Now().Before(id.Expires):
+		return auth.Identity{}, errExpired
 	}
+	id.Attrs, id.Groups = maps.Clone(id.Attrs), slices.Clone(id.Groups)
+	return id, nil
+}
+
+// introspect is one request, when there is room for it.
+func (a *Authenticator) introspect(ctx context.Context, text string) (claims, error) {
 	select {
 	case a.asking <- true:
 		defer func() { <-a.asking }()
@@ -29,16 +54,6 @@ func (a *Authenticator) ask(ctx context.Context, text string) (claims, error) {
 	if ctx.Err() != nil {
 		return nil, unavailable(context.Cause(ctx), "canceled")
 	}
-	v := answer{}
-	v.claims, v.err = a.introspect(ctx, text)
-	if !errors.Is(v.err, auth.ErrUnavailable) {
-		a.answers.set(key, v)
-	}
-	return v.claims, v.err
-}
-
-// introspect is one request.
-func (a *Authenticator) introspect(ctx context.Context, text string) (claims, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.c.Timeout)
 	defer cancel()
 	form := url.Values{"token": {text}, "token_type_hint": {"access_token"}}
@@ -83,8 +98,8 @@ func (a *Authenticator) judge(c claims) error {
 	switch {
 	case !ok: // RFC 7662 §2.2: required
 		return unavailable(errors.New("the answer does not say whether the token is active"), "introspection-failed")
-	case !active: // it may be another issuer's
-		return auth.Refuse(fmt.Errorf("%w: the issuer does not know the token", auth.ErrUnknown), "token-inactive")
+	case !active:
+		return errInactive
 	case a.c.Issuer != "" && c.has("iss") && c.issuer() != a.c.Issuer:
 		return errOtherIssuer
 	case typed && !strings.EqualFold(kind, "Bearer") && !strings.EqualFold(kind, "access_token"),

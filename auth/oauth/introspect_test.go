@@ -8,11 +8,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"kpopd/auth"
-	"kpopd/auth/oauth"
 	"kpopd/testenv"
 )
 
@@ -74,30 +72,6 @@ func TestRemember(t *testing.T) {
 	w.post(t, "/revoke", url.Values{"token": {access}}, nil)
 	c.Remember = 0
 	refused(t, open(t, c), access, auth.ErrUnknown, "token-inactive")
-}
-
-// TestAnswersEnd: no answer is kept for more than half a minute, nor more of
-// them than there is room for.
-func TestAnswersEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := oauth.NewAnswers(30 * time.Second)
-		s.Put("a")
-		time.Sleep(29 * time.Second)
-		if !s.Has("a") {
-			t.Error("forgotten too soon")
-		}
-		s.Put("b")
-		time.Sleep(time.Second)
-		if s.Has("a") || !s.Has("b") {
-			t.Error("kept too long, or forgotten too soon")
-		}
-		for n := range 100_000 {
-			s.Put(strings.Repeat("x", n%1000) + time.Duration(n).String())
-		}
-		if n := s.Len(); n > 1<<13 {
-			t.Errorf("%d answers are kept", n)
-		}
-	})
 }
 
 func TestIntrospectionFaults(t *testing.T) {

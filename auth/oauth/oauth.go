@@ -84,15 +84,12 @@ type Authenticator struct {
 	c          Config
 	algorithms []jose.SignatureAlgorithm
 	client     *client
-	keys       *keySet   // nil: the issuer is asked about each token
-	answers    *answers  // of introspection
-	asking     chan bool // bounds those who ask
+	keys       *keySet        // nil: the issuer is asked about each token
+	verdicts   *auth.Verdicts // of the issuer, about tokens
+	asking     chan bool      // bounds those who ask
 }
 
 var _ auth.Authenticator = (*Authenticator)(nil)
-
-// reserved are the attributes that a ticket gives. A token must not.
-var reserved = []string{"principal", "realm"}
 
 // New returns an Authenticator. It asks the issuer for nothing until a token
 // is shown.
@@ -113,7 +110,7 @@ func New(c Config) (*Authenticator, error) {
 		a.algorithms = append(a.algorithms, jose.SignatureAlgorithm(name))
 	}
 	if c.IntrospectionURL != "" {
-		a.answers, a.asking = newAnswers(c.Remember), make(chan bool, maxAsking)
+		a.verdicts, a.asking = auth.NewVerdicts(c.Remember, c.Remember, &auth.Budget{}), make(chan bool, maxAsking)
 	} else {
 		a.keys = newKeySet(a.fetchKeys, c.Source, c.Log)
 	}
@@ -140,8 +137,8 @@ func (c *Config) check() error {
 		}
 	}
 	for _, name := range c.Claims {
-		if slices.ContainsFunc(reserved, func(r string) bool { return strings.EqualFold(r, name) }) {
-			return fmt.Errorf("the claim %q has the name of what a ticket says", name)
+		if auth.IsProofAttr(name) {
+			return fmt.Errorf("the claim %q has the name of what a ticket or a certificate says", name)
 		}
 	}
 	return nil
@@ -187,36 +184,29 @@ func (a *Authenticator) Authenticate(ctx context.Context, _ auth.Peer, c auth.Cr
 	if len(b.Token) > auth.MaxToken {
 		return auth.Identity{}, refuse("malformed-token", "a token that is too long")
 	}
-	claims, err := a.check(ctx, string(b.Token))
-	if err != nil {
-		return auth.Identity{}, err
-	}
-	return a.identity(claims, time.Now())
+	return a.check(ctx, string(b.Token))
 }
 
-// check returns the claims of a token that its issuer stands for. Whether they
-// do is not checked yet.
-func (a *Authenticator) check(ctx context.Context, text string) (claims, error) {
+// check returns whom a token proves. Which issuer's it is decides first: one
+// of another is shown to nobody, and one that says nothing of that only where
+// it must be.
+func (a *Authenticator) check(ctx context.Context, text string) (auth.Identity, error) {
 	t, err := parseToken(text)
-	if a.keys == nil {
-		if err == nil && a.c.Issuer != "" && t.claims.issuer() != a.c.Issuer {
-			return nil, errOtherIssuer
-		}
-		return a.ask(ctx, text) // err says no more than that the token is no JWT
-	}
 	switch {
+	case err == nil && a.c.Issuer != "" && t.claims.issuer() != a.c.Issuer:
+		return auth.Identity{}, errOtherIssuer
+	case a.keys == nil:
+		return a.ask(ctx, text)
 	case err != nil:
-		return nil, err
-	case t.claims.issuer() != a.c.Issuer:
-		return nil, errOtherIssuer
+		return auth.Identity{}, err
 	}
 	if err := a.acceptable(t); err != nil {
-		return nil, err
+		return auth.Identity{}, err
 	}
 	if err := a.keys.verify(ctx, t); err != nil {
-		return nil, err
+		return auth.Identity{}, err
 	}
-	return t.claims, nil
+	return a.identity(t.claims, time.Now())
 }
 
 var errOtherIssuer = auth.Refuse(auth.ErrUnknown, "other-issuer")

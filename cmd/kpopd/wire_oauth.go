@@ -6,8 +6,8 @@ import (
 	"kpopd/config"
 )
 
-// oauth builds a link of the chain that takes the tokens of one issuer. What it
-// knows of the issuer outlives a reload. nil: an error was noted.
+// oauth adds an issuer whose tokens are taken. What is known of it outlives a
+// reload. There is nothing about passwords in it.
 func (b *builder) oauth(a *config.Authenticator) auth.Authenticator {
 	o := a.OAuth
 	c := oauth.Config{
@@ -34,17 +34,17 @@ func (b *builder) oauth(a *config.Authenticator) auth.Authenticator {
 		b.next.issuers = map[string]*oauth.Authenticator{}
 	}
 	b.next.issuers[a.Name] = issuer
-	if b.hint == nil {
-		hint := issuer.Hint()
-		b.hint = &hint
+	if len(b.issuers) == 0 {
+		b.hint = issuer.Hint()
 	}
-	return issuer
+	b.issuers = append(b.issuers, issuer)
+	return nil
 }
 
 // bearer returns one of the mechanisms for tokens, or nil.
 func (b *builder) bearer(name string, _ bool) auth.Mechanism {
-	if b.hint == nil {
+	if b.tokens == nil {
 		return nil
 	}
-	return &oauth.Mechanism{Kind: name, Auth: b.auth, Hint: *b.hint}
+	return &oauth.Mechanism{Kind: name, Auth: b.tokens, Hint: b.hint}
 }
