@@ -249,6 +249,7 @@ func TestOAuthFailures(t *testing.T) {
 		})
 	}
 	t.Run("hint", func(t *testing.T) { // RFC 7628 §4.3
+		mark := o.d.log.mark()
 		conn := dial(t, o.d.addrs["clear"])
 		conn.line()
 		if reply := conn.say("AUTH OAUTHBEARER %s", inBase64("n,,\x01auth=\x01\x01")); reply != "+ "+inBase64(bearerWant) {
@@ -257,6 +258,7 @@ func TestOAuthFailures(t *testing.T) {
 		if reply := conn.say("AQ=="); reply != "-ERR [AUTH] Authentication failed" {
 			t.Errorf("%q", reply)
 		}
+		o.d.refused(t, mark, "no-token")
 	})
 	t.Run("gone", func(t *testing.T) {
 		mark := o.d.log.mark()
