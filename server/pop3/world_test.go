@@ -44,7 +44,8 @@ type world struct {
 	mu     sync.Mutex
 	log    bytes.Buffer
 	events []server.Event
-	outage string // of the directory: "down", or "hang" where it never answers; else none
+	held   []string // what Handler.Hold was asked and told
+	outage string   // of the directory: "down", or "hang" where it never answers; else none
 }
 
 func newWorld(t testing.TB) *world {
