@@ -13,10 +13,10 @@ import (
 // Only an error that wraps [ErrUnknown], and none of the other errors, moves
 // on to the next; a wrong password ends the chain, and so does an outage,
 // which is never a bypass. When nobody knows the user, the error is
-// [ErrCredentials] with the reason "unknown-user". Whoever knows the user or
-// not, a wrong password costs the work of a wrong password at every
-// authenticator that is a [Decoyer]: neither the reply nor the time tells a
-// client who exists, or where.
+// [ErrCredentials] with the reason "unknown-user", of a certificate
+// "certificate-without-user". Whoever knows the user or not, a wrong password
+// costs the work of a wrong password at every authenticator that is a
+// [Decoyer]: neither the reply nor the time tells a client who exists, or where.
 //
 // Credentials that can never be right are refused in the same way before any
 // authenticator is asked: an empty or malformed user, an empty password, which
@@ -54,7 +54,7 @@ func (c Chain) Authenticate(ctx context.Context, p Peer, cred Credential) (Ident
 		}
 	}
 	c.pretend(ctx, p, cred, len(c))
-	return Identity{}, Refuse(ErrCredentials, "unknown-user")
+	return Identity{}, Refuse(ErrCredentials, unknownReason(cred))
 }
 
 // pretend does the work that a wrong cred would have been at all but the one
@@ -91,6 +91,14 @@ func isUnknown(err error) bool {
 		!errors.Is(err, ErrDenied) && !errors.Is(err, ErrUnavailable)
 }
 
+// unknownReason is why nobody knows the user of cred.
+func unknownReason(cred Credential) string {
+	if _, ok := cred.(Certificate); ok {
+		return "certificate-without-user"
+	}
+	return "unknown-user"
+}
+
 // vouched completes id. An authenticator that vouches for nobody is broken,
 // and nobody is let in.
 func vouched(id Identity, cred Credential) (Identity, error) {
@@ -120,6 +128,11 @@ func unfit(cred Credential) string {
 		}
 		if !isDigest(c.Digest) || c.Timestamp == "" {
 			return "malformed-digest"
+		}
+		return ""
+	case Certificate:
+		if len(c.Chain) == 0 {
+			return "no-certificate"
 		}
 		return ""
 	}
@@ -170,7 +183,10 @@ func stranger(cred Credential) Credential {
 // placeholder stands in for an unfit credential where work is feigned, so that
 // the work does not grow with what the client sent.
 func placeholder(cred Credential) Credential {
-	if _, ok := cred.(APOP); ok {
+	switch cred := cred.(type) {
+	case Certificate:
+		return cred
+	case APOP:
 		return APOP{User: "nobody", Timestamp: "<0@localhost>", Digest: strings.Repeat("0", 32)}
 	}
 	return Password{User: "nobody", Secret: "placeholder"}

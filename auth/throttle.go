@@ -200,6 +200,8 @@ func userOf(c Credential) string {
 		return c.User
 	case APOP:
 		return c.User
+	case Certificate:
+		return fingerprintOf(c) // who it is has yet to be seen
 	}
 	return ""
 }

@@ -76,6 +76,7 @@ type Conn struct {
 	linger      bool
 	tlsState    *tls.ConnectionState
 	certificate *x509.Certificate
+	clientError error // of the client's certificate
 }
 
 func newConn(s *Server, nc net.Conn, e *Endpoint) *Conn {

@@ -11,6 +11,7 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -43,6 +44,11 @@ type Endpoint struct {
 	Handler Handler
 	// TLS is the server's side of TLS; nil: none is offered.
 	TLS *tls.Config
+	// CheckClient judges the certificates that a client shows, its own first,
+	// once TLS has begun; TLS says whether clients are asked for them. An error
+	// is logged and remembered as [Conn.ClientError], and ends nothing. nil:
+	// nobody judges them.
+	CheckClient func([]*x509.Certificate) error
 	// Implicit: TLS begins with the connection (RFC 8314 §3). Else it may be
 	// started by [Conn.StartTLS].
 	Implicit bool

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kpopd/auth"
+	"kpopd/auth/clientcert"
 	"kpopd/auth/krb5"
 	"kpopd/auth/ldap"
 	"kpopd/config"
@@ -55,6 +56,10 @@ type builder struct {
 	users  scramUsers         // those of auth that can have keys for SCRAM
 	// throttle is what bounds guessing at auth. nil: nothing.
 	throttle    *auth.Throttle
+	passwords   int                     // how many authenticators auth has
+	clients     *clientcert.Authorities // of client certificates. nil: none
+	certs       auth.Chain              // who is who by certificate
+	external    auth.Authenticator      // certs, throttled. nil: nobody
 	scramSecret []byte
 	warned      []string // schemes of SCRAM that nobody has
 	store       maildrop.Store
@@ -77,6 +82,7 @@ func (b *builder) build() (*parts, config.Diagnostics) {
 		b.state()
 	}
 	b.kerberos()
+	b.clientAuthorities()
 	b.chain()
 	b.maildrops()
 	b.endpoints()
@@ -134,6 +140,7 @@ func (b *builder) endpoints() {
 		}
 		if l.TLS != config.TLSOff {
 			e.TLS, e.Implicit = tls, l.TLS == config.TLSImplicit
+			b.askClients(l, e)
 		}
 		b.next.listeners = append(b.next.listeners,
 			listener{network: l.Address.Network, address: l.Address.Addr, endpoint: e, at: l.At("address")})
@@ -160,7 +167,7 @@ func (b *builder) policies(l *config.Listener) server.Handler {
 func (b *builder) handler(l *config.Listener, n *config.Network, clear config.ClearLogin) *pop3.Handler {
 	h := &pop3.Handler{Hostname: b.file.Hostname, Grant: b.granter(l), Open: b.opener(), Clear: clearOf(clear)}
 	if l.Protocol == config.KPOP {
-		h.Admit = admitKPOP(b.accept)
+		h.Admit, h.Mechanisms = admitKPOP(b.accept), ticketMechanisms(l)
 	} else {
 		b.proofs(l, n, h)
 	}

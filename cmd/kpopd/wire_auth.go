@@ -93,9 +93,12 @@ func (b *builder) chain() {
 			chain = append(chain, link)
 		}
 	}
-	if len(chain) > 0 {
+	if b.passwords = len(chain); b.passwords > 0 {
 		b.auth = b.throttled(chain)
 		b.salts()
+	}
+	if len(b.certs) > 0 {
+		b.external = b.throttled(b.certs)
 	}
 }
 
@@ -121,11 +124,12 @@ func (b *builder) salts() {
 	}
 }
 
-// links build one link of the chain, by the kind of its block. nil: an error
-// was noted.
+// links build one link of the chain, by the kind of its block. nil: it is not
+// about passwords, or an error was noted.
 var links = map[string]func(*builder, *config.Authenticator) auth.Authenticator{
-	"file": (*builder).userFile,
-	"ldap": (*builder).ldap,
+	"file":        (*builder).userFile,
+	"ldap":        (*builder).ldap,
+	"certificate": (*builder).certificateUsers,
 }
 
 // authenticator builds one link of the chain. nil: an error was noted.
@@ -155,12 +159,15 @@ func (b *builder) ldap(a *config.Authenticator) auth.Authenticator {
 	return nil
 }
 
-// throttled bounds the guessing of passwords. What was counted outlives a
-// reload of the same limit.
+// throttled bounds the guessing at a chain. All chains share what is counted,
+// which outlives a reload of the same limit.
 func (b *builder) throttled(chain auth.Chain) auth.Authenticator {
 	t := b.file.Throttle
 	if !t.Enabled {
 		return chain
+	}
+	if b.throttle != nil {
+		return b.throttle.Before(chain)
 	}
 	if old := b.old.throttle; old != nil && old.FailuresPerMinute == t.FailuresPerMinute {
 		b.throttle = old.Before(chain)

@@ -68,7 +68,7 @@ func (h *Handler) Serve(ctx context.Context, c *server.Conn) error {
 func (h *Handler) peer(c *server.Conn) auth.Peer {
 	secure := c.TLS() != nil
 	return auth.Peer{
-		Addr: c.Addr, Local: c.Local, Unix: c.Unix, TLS: c.TLS(), Certificate: c.Certificate(),
+		Addr: c.Addr, Local: c.Local, Unix: c.Unix, TLS: c.TLS(), Certificate: c.Certificate(), ClientError: c.ClientError(),
 		Protected: secure || h.Clear == ClearAny,
 		Tickets:   secure || h.Clear != ClearNone,
 	}

@@ -21,7 +21,7 @@ func (s *session) auth(ctx context.Context, args []string) error {
 		return s.listMechanisms()
 	}
 	name := strings.Map(upperASCII, args[0])
-	mech := s.h.Mechanisms.Find(name, s.h.peer(s.c))
+	mech := s.h.Mechanisms.Find(name, s.peer())
 	if mech == nil {
 		return s.count(refuse(CodeSysPerm, "This mechanism is not offered here"))
 	}
@@ -34,12 +34,14 @@ func (s *session) auth(ctx context.Context, args []string) error {
 	}
 	ctx, cancel := context.WithDeadline(ctx, s.c.LoginDeadline())
 	defer cancel()
-	ex := mech.Start(ctx, s.h.peer(s.c))
+	ex := mech.Start(ctx, s.peer())
 	if err := s.exchange(ex, first); err != nil {
 		return s.notProven(ctx, ex, name, err)
 	}
 	id := ex.Identity()
-	id.Mechanism = name
+	if s.proven == nil { // else it was proven before, by KPOP, and rules go by that
+		id.Mechanism = name
+	}
 	if err := s.enter(ctx, id); err != nil {
 		return err
 	}
@@ -48,7 +50,7 @@ func (s *session) auth(ctx context.Context, args []string) error {
 
 func (s *session) listMechanisms() error {
 	s.ok("Mechanisms follow")
-	for _, name := range s.h.Mechanisms.Usable(s.h.peer(s.c)) {
+	for _, name := range s.h.Mechanisms.Usable(s.peer()) {
 		s.c.Printf("%s\r\n", name)
 	}
 	s.c.Printf(".\r\n")

@@ -53,6 +53,13 @@ type stats struct {
 	quit               bool // by the client
 }
 
+// peer describes the connection as it is now, and whom KPOP has proven on it.
+func (s *session) peer() auth.Peer {
+	p := s.h.peer(s.c)
+	p.Proven = s.proven
+	return p
+}
+
 // greet sends the one line that opens the session (RFC 1939 §4).
 func (s *session) greet() {
 	s.state = authorization

@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kpopd/auth"
 	"kpopd/server/pop3"
 )
 
@@ -280,6 +281,7 @@ var acts = map[string]func(p *player, rest string, words []string){
 	"nouser":   func(p *player, _ string, _ []string) { p.w.handler.NoUser = true },
 	"nomechs":  func(p *player, _ string, _ []string) { p.w.handler.Mechanisms = nil },
 	"kpop":     func(p *player, _ string, _ []string) { p.w.handler.Admit = toyAdmit },
+	"external": func(p *player, _ string, _ []string) { p.w.handler.Mechanisms = auth.Mechanisms{auth.External{}} },
 	"notls":    func(p *player, _ string, _ []string) { p.w.endpoint.TLS = nil },
 	"implicit": func(p *player, _ string, _ []string) { p.w.endpoint.Implicit = true },
 
