@@ -263,7 +263,9 @@ maildrop "maildir" {
 
 limits {
   connections             = 20000
-  connections_per_address = 100
+  connections_per_address = 100     # a /64 for IPv6
+  connections_per_user    = 20      # sessions of somebody who has been proven
+  memory_before_login     = "64MiB" # of long AUTH lines and tickets of all clients
 }
 
 log {
@@ -274,10 +276,14 @@ log {
 
 # Guessing of passwords, by user and address (/64 for IPv6); a user everywhere has
 # five times, an address with all its users ten times as many failures. What is
-# beyond looks like a wrong password.
+# beyond looks like a wrong password. A user who logged in from an address before
+# is kept out of it by his own failures there alone. With tickets, exchanges that
+# their principal leaves unfinished count for him, and wrong tickets by address.
 throttle {
   enabled             = true
   failures_per_minute = 20
+  delay               = "1s"  # before the answer to the fourth failure of a user at an
+  max_delay           = "10s" # address, doubled for each further one up to this. 0s: none
 }
 
 # The record of logins and refusals, of who acted as whom and by which rule, and of

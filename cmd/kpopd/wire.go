@@ -56,7 +56,7 @@ type builder struct {
 	accept *krb5.Acceptor     // nil: no Kerberos
 	auth   auth.Authenticator // nil: no passwords
 	users  scramUsers         // those of auth that can have keys for SCRAM
-	// throttle is what bounds guessing at auth. nil: nothing.
+	// throttle is what bounds guessing. nil: nothing.
 	throttle    *auth.Throttle
 	passwords   int                     // how many authenticators auth has
 	clients     *clientcert.Authorities // of client certificates. nil: none
@@ -81,11 +81,15 @@ func (b *builder) build() (*parts, config.Diagnostics) {
 	f := b.file
 	b.next = &parts{
 		stateDir: f.StateDir,
-		limits:   server.Limits{Conns: f.Limits.Connections, PerAddress: f.Limits.ConnectionsPerAddress},
+		limits: server.Limits{
+			Conns: f.Limits.Connections, PerAddress: f.Limits.ConnectionsPerAddress,
+			PerUser: f.Limits.ConnectionsPerUser, Memory: f.Limits.MemoryBeforeLogin,
+		},
 	}
 	if !b.dry {
 		b.state()
 	}
+	b.throttling()
 	b.kerberos()
 	b.clientAuthorities()
 	b.chain()
@@ -171,6 +175,9 @@ func (b *builder) policies(l *config.Listener) server.Handler {
 // nil.
 func (b *builder) handler(l *config.Listener, n *config.Network, clear config.ClearLogin) *pop3.Handler {
 	h := &pop3.Handler{Hostname: b.file.Hostname, Grant: b.granter(l), Open: b.opener(), Clear: clearOf(clear)}
+	if b.throttle != nil {
+		h.Hold = b.throttle.Hold
+	}
 	if l.Protocol == config.KPOP {
 		h.Admit, h.Mechanisms = admitKPOP(b.accept), ticketMechanisms(l)
 	} else {

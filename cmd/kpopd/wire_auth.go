@@ -17,7 +17,7 @@ func (b *builder) kerberos() {
 	if k == nil {
 		return
 	}
-	b.accept = &krb5.Acceptor{Service: k.Service, Realms: k.Realms, MaxSkew: k.MaxSkew}
+	b.accept = &krb5.Acceptor{Service: k.Service, Realms: k.Realms, MaxSkew: k.MaxSkew, Throttle: b.throttle}
 	if keys := b.keytab(k); keys != nil {
 		b.accept.Keys = b.next.keytab
 		b.foreignKeys(k, keys)
@@ -163,21 +163,26 @@ func (b *builder) ldap(a *config.Authenticator) auth.Authenticator {
 	return nil
 }
 
-// throttled bounds the guessing at a chain. All chains share what is counted,
-// which outlives a reload of the same limit.
-func (b *builder) throttled(chain auth.Chain) auth.Authenticator {
+// throttling makes what counts failures, of all proofs. What was counted outlives
+// a reload of the same limit.
+func (b *builder) throttling() {
 	t := b.file.Throttle
 	if !t.Enabled {
-		return chain
-	}
-	if b.throttle != nil {
-		return b.throttle.Before(chain)
+		return
 	}
 	if old := b.old.throttle; old != nil && old.FailuresPerMinute == t.FailuresPerMinute {
-		b.throttle = old.Before(chain)
+		b.throttle = old.Before(nil)
 	} else {
-		b.throttle = &auth.Throttle{Auth: chain, FailuresPerMinute: t.FailuresPerMinute}
+		b.throttle = &auth.Throttle{FailuresPerMinute: t.FailuresPerMinute}
 	}
+	b.throttle.Delay, b.throttle.MaxDelay = t.Delay, t.MaxDelay
 	b.next.throttle = b.throttle
-	return b.throttle
+}
+
+// throttled bounds the guessing at a chain. All chains share what is counted.
+func (b *builder) throttled(chain auth.Chain) auth.Authenticator {
+	if b.throttle == nil {
+		return chain
+	}
+	return b.throttle.Before(chain)
 }

@@ -108,8 +108,11 @@ func (s *session) ask(challenge []byte) ([]byte, error) {
 	s.c.Printf("+ %s\r\n", base64.StdEncoding.EncodeToString(challenge))
 	line, err := s.c.ReadLine(saslMax)
 	if err != nil {
-		if errors.Is(err, server.ErrLineTooLong) {
+		switch {
+		case errors.Is(err, server.ErrLineTooLong):
 			return nil, malformed("Response is too long", err)
+		case errors.Is(err, server.ErrNoMemory):
+			return nil, noMemory(err)
 		}
 		return nil, ended{err}
 	}
@@ -133,6 +136,11 @@ func decode(text string) ([]byte, error) {
 		return nil, base64.CorruptInputError(i)
 	}
 	return base64.StdEncoding.Strict().DecodeString(text)
+}
+
+// noMemory answers a line that so many other clients' lines leave no room for.
+func noMemory(err error) *Error {
+	return &Error{CodeSysTemp, textSysTemp, auth.Refuse(fmt.Errorf("%w: %w", auth.ErrUnavailable, err), "no-memory")}
 }
 
 const textBase64 = "Response is not valid base64"
