@@ -40,9 +40,11 @@ type exchange struct {
 	req     apReqMsg
 	ticket  ticketMsg
 	service Principal
+	opened  Key // the key that opened the ticket
 	inner   encTicketPart
 	client  Principal
 	proof   authenticatorMsg
+	pac     pacInfo
 }
 
 // verify decodes an AP-REQ and checks that it proves its client.
@@ -142,6 +144,7 @@ func (x *exchange) tryKeys() error {
 		if err := unmarshalApp(plain, asnAppTag.EncTicketPart, &x.inner); err != nil {
 			return causeMalformed.refuse("encrypted part of the ticket")
 		}
+		x.opened = k
 		return nil
 	}
 	return x.noKey(candidates)

@@ -2,6 +2,7 @@ package krb5
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"kpopd/auth"
@@ -38,6 +39,15 @@ type Acceptor struct {
 	// CheckAddresses demands that a ticket that lists addresses lists the
 	// peer's. Address translation breaks that, so it is off by default.
 	CheckAddresses bool
+	// PAC is what is done with a ticket's PAC. The zero value is PACIgnore.
+	PAC PACMode
+	// DomainSIDs are those of our own realms' domains, as [ParseDomainSID]
+	// takes them. No PAC of a client of another realm may speak for them.
+	// Empty: such a PAC is not used at all.
+	DomainSIDs []string
+	// Log gets a warning about each PAC that is not used, where it need not
+	// be. nil: slog.Default().
+	Log *slog.Logger
 }
 
 // Accept checks an AP-REQ and returns what it established. The error is an
