@@ -37,13 +37,14 @@ func (d *Directory) Authenticate(ctx context.Context, _ auth.Peer, c auth.Creden
 	if !sendable(string(p.Secret)) {
 		return auth.Identity{}, auth.Refuse(auth.ErrCredentials, "malformed-password")
 	}
-	proof := d.cache.proof(p)
-	v, fresh := d.cache.ask(ctx, proof, func() verdict { return d.check(ctx, p, proof) })
-	if !fresh && v.err != nil {
-		d.whole.wait(ctx, time.Now()) // a quick answer would tell that there is an account
+	proof := d.verdicts.Proof(p)
+	v, fresh := d.verdicts.Ask(ctx, proof, func() auth.Verdict { return d.check(ctx, p, proof) })
+	if !fresh && v.Err != nil {
+		d.whole.Wait(ctx, time.Now()) // a quick answer would tell that there is an account
 	}
-	v.id.Attrs, v.id.Groups = maps.Clone(v.id.Attrs), slices.Clone(v.id.Groups)
-	return v.id, v.err
+	id := v.Identity
+	id.Attrs, id.Groups = maps.Clone(id.Attrs), slices.Clone(id.Groups)
+	return id, v.Err
 }
 
 // Decoy implements [auth.Decoyer]: it binds as somebody who is not there, and
@@ -59,8 +60,8 @@ func (d *Directory) Decoy(ctx context.Context, c auth.Credential) {
 		name += "," + d.c.BaseDN
 	}
 	_ = d.on(ctx, binding, func(c *goldap.Conn) error { return c.Bind(name, "placeholder") }) // the work is all
-	if d.pace.pick() > 2*time.Millisecond {                                                   // a timer is no finer than that
-		d.pace.wait(ctx, begun)
+	if d.pace.Pick() > 2*time.Millisecond {                                                   // a timer is no finer than that
+		d.pace.Wait(ctx, begun)
 	}
 }
 
@@ -69,11 +70,11 @@ func sendable(secret string) bool {
 }
 
 // check asks the directory.
-func (d *Directory) check(ctx context.Context, p auth.Password, pr proof) verdict {
+func (d *Directory) check(ctx context.Context, p auth.Password, pr auth.Proof) auth.Verdict {
 	begun := time.Now()
 	id := auth.Identity{User: p.User, Source: d.c.Source}
 	if p.User == "" || !isText(p.User) {
-		return verdict{err: auth.ErrUnknown}
+		return auth.Verdict{Err: auth.ErrUnknown}
 	}
 	var e entry
 	var err error
@@ -84,15 +85,15 @@ func (d *Directory) check(ctx context.Context, p auth.Password, pr proof) verdic
 	} else {
 		e, err = d.checkNames(ctx, id, p, pr)
 	}
-	if errors.Is(err, auth.ErrCredentials) && !errors.Is(err, errBudget) {
-		d.whole.note(time.Since(begun))
+	if errors.Is(err, auth.ErrCredentials) && !errors.Is(err, auth.ErrBudget) {
+		d.whole.Note(time.Since(begun))
 	}
 	if err != nil {
-		return verdict{err: err}
+		return auth.Verdict{Err: err}
 	}
 	id.User = e.user
 	id, err = d.join(ctx, id, e)
-	return verdict{id, err}
+	return auth.Verdict{Identity: id, Err: err}
 }
 
 // checkNames binds as each of the names that are made of the login name, until
@@ -101,7 +102,7 @@ func (d *Directory) check(ctx context.Context, p auth.Password, pr proof) verdic
 // is the name as it was typed. Failures under any of
 // the names count against the first: two logins that make one name are one
 // account.
-func (d *Directory) checkNames(ctx context.Context, id auth.Identity, p auth.Password, pr proof) (entry, error) {
+func (d *Directory) checkNames(ctx context.Context, id auth.Identity, p auth.Password, pr auth.Proof) (entry, error) {
 	if strings.Join(strings.Fields(p.User), " ") != p.User {
 		return entry{}, auth.ErrUnknown // the directory would not see the difference
 	}
@@ -119,7 +120,7 @@ func (d *Directory) checkNames(ctx context.Context, id auth.Identity, p auth.Pas
 		if err == nil {
 			return d.readBound(ctx, name, id)
 		}
-		if !errors.Is(err, auth.ErrCredentials) || errors.Is(err, errBudget) {
+		if !errors.Is(err, auth.ErrCredentials) || errors.Is(err, auth.ErrBudget) {
 			break
 		}
 	}
@@ -158,44 +159,44 @@ func (d *Directory) findBound(ctx context.Context, id auth.Identity) (entry, err
 
 // prove binds with a password, and keeps account of how that went. key is
 // whose budget a failure counts against.
-func (d *Directory) prove(ctx context.Context, name, key string, p auth.Password, pr proof) error {
+func (d *Directory) prove(ctx context.Context, name, key string, p auth.Password, pr auth.Proof) error {
 	begun := time.Now()
 	err := d.bind(ctx, name, key, p, pr)
 	switch {
 	case err == nil:
-		d.c.Budget.succeeded(key, pr)
-		d.pace.note(time.Since(begun))
-	case errors.Is(err, errBudget):
-		d.pace.wait(ctx, begun)
+		d.c.Budget.Succeeded(key, pr)
+		d.pace.Note(time.Since(begun))
+	case errors.Is(err, auth.ErrBudget):
+		d.pace.Wait(ctx, begun)
 	case errors.Is(err, auth.ErrCredentials):
-		d.c.Budget.refuted(key, pr, d.c.LockoutWindow)
-		d.pace.note(time.Since(begun))
+		d.c.Budget.Refuted(key, pr, d.c.LockoutWindow)
+		d.pace.Note(time.Since(begun))
 	}
 	return err
 }
 
 // bind is one simple bind (RFC 4511 §4.2), at the first server that answers.
 // The first that says no is believed.
-func (d *Directory) bind(ctx context.Context, name, key string, p auth.Password, pr proof) error {
+func (d *Directory) bind(ctx context.Context, name, key string, p auth.Password, pr auth.Proof) error {
 	if name == "" || !sendable(string(p.Secret)) { // RFC 4513 §5.1: either would succeed
 		return auth.Refuse(auth.ErrCredentials, "malformed-bind")
 	}
 	window := d.c.LockoutWindow
 	var policy *goldap.ControlBeheraPasswordPolicy
 	err := d.on(ctx, binding, func(c *goldap.Conn) error {
-		if !d.c.Budget.take(key, pr, d.c.LockoutThreshold, window) {
-			return errBudget
+		if !d.c.Budget.Take(key, pr, d.c.LockoutThreshold, window) {
+			return auth.ErrBudget
 		}
 		request := goldap.NewSimpleBindRequest(name, string(p.Secret), []goldap.Control{goldap.NewControlBeheraPasswordPolicy()})
 		result, err := c.SimpleBind(request)
 		policy = policyOf(result)
 		if outage(err) && isAnswer(err) && d.c.LockoutThreshold > 0 { // not judged
-			d.c.Budget.forgive(key, window)
+			d.c.Budget.Forgive(key, window)
 		}
 		return err
 	})
 	switch {
-	case errors.Is(err, errBudget), errors.Is(err, auth.ErrUnavailable):
+	case errors.Is(err, auth.ErrBudget), errors.Is(err, auth.ErrUnavailable):
 		return err
 	case err != nil:
 		return refusal(err, policy)

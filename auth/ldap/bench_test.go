@@ -41,7 +41,7 @@ func BenchmarkBind(b *testing.B) {
 		})
 	})
 	b.Run("pool", func(b *testing.B) {
-		pool = binds(b, func() error { return d.bind(b.Context(), dn, dn, password, proof{}) })
+		pool = binds(b, func() error { return d.bind(b.Context(), dn, dn, password, auth.Proof{}) })
 		if dial > 0 {
 			b.ReportMetric(pool/dial, "times-dial")
 		}

@@ -86,14 +86,17 @@ type Config struct {
 	Log *slog.Logger // nil: slog.Default()
 }
 
+// A Budget bounds the failed binds of each user.
+type Budget = auth.Budget
+
 // A Directory is an [auth.Authenticator] and an [auth.Directory]. It is safe
 // for concurrent use.
 type Directory struct {
-	c       Config
-	servers []*server
-	cache   *cache
-	pace    pace // of binds
-	whole   pace // of wrong passwords, with the search
+	c        Config
+	servers  []*server
+	verdicts *auth.Verdicts
+	pace     auth.Pace // of binds
+	whole    auth.Pace // of wrong passwords, with the search
 
 	mu     sync.Mutex // between the start of a probe and Close
 	closed bool
@@ -126,7 +129,7 @@ func New(c Config) (*Directory, error) {
 	c.PoolSize = cmp.Or(c.PoolSize, 8)
 	c.Budget = cmp.Or(c.Budget, &Budget{})
 	c.Log = cmp.Or(c.Log, slog.Default())
-	d := &Directory{c: c, cache: newCache(c.Remember, c.RememberWrong, c.Budget.key())}
+	d := &Directory{c: c, verdicts: auth.NewVerdicts(c.Remember, c.RememberWrong, c.Budget)}
 	for _, u := range c.URLs {
 		s, err := newServer(u, &c)
 		if err != nil {

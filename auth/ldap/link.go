@@ -9,6 +9,8 @@ import (
 	"time"
 
 	goldap "github.com/go-ldap/ldap/v3"
+
+	"kpopd/auth"
 )
 
 // maxAnswer bounds what a server may send for one operation, in octets. It
@@ -74,7 +76,7 @@ func (c *link) do(ctx context.Context, op func(*goldap.Conn) error) (err error) 
 // (RFC 4511 §4.1.9), or no request was sent at all. go-ldap numbers its own
 // errors from 200.
 func isAnswer(err error) bool {
-	if err == nil || errors.Is(err, errBudget) {
+	if err == nil || errors.Is(err, auth.ErrBudget) {
 		return true
 	}
 	e, ok := errors.AsType[*goldap.Error](err)

@@ -1,4 +1,4 @@
-package ldap
+package auth
 
 import (
 	"context"
@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// A pace is how long a piece of work has taken of late. Who waits by it takes
+// A Pace is how long a piece of work has taken of late. Who waits by it takes
 // as long as one of the last, picked at random: the same median, and the same
-// spread about it, as who does the work.
-type pace struct {
+// spread about it, as who does the work. It is safe for concurrent use.
+type Pace struct {
 	mu   sync.Mutex
 	took []time.Duration // the last, in a ring
 	next int
@@ -19,7 +19,8 @@ type pace struct {
 // paceMemory is how many times are remembered.
 const paceMemory = 64
 
-func (p *pace) note(took time.Duration) {
+// Note notes how long one piece of work took.
+func (p *Pace) Note(took time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.took) < paceMemory {
@@ -30,7 +31,8 @@ func (p *pace) note(took time.Duration) {
 	p.next = (p.next + 1) % paceMemory
 }
 
-func (p *pace) pick() time.Duration {
+// Pick returns one of the last times, 0 while there is none.
+func (p *Pace) Pick() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.took) == 0 {
@@ -39,9 +41,9 @@ func (p *pace) pick() time.Duration {
 	return p.took[rand.IntN(len(p.took))]
 }
 
-// wait waits until work that began at begun would be done, or ctx ends.
-func (p *pace) wait(ctx context.Context, begun time.Time) {
-	timer := time.NewTimer(time.Until(begun.Add(p.pick())))
+// Wait waits until work that began at begun would be done, or ctx ends.
+func (p *Pace) Wait(ctx context.Context, begun time.Time) {
+	timer := time.NewTimer(time.Until(begun.Add(p.Pick())))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
