@@ -98,6 +98,14 @@ kerberos {
   channel_binding = "allow"            # none | allow | require
   security_layers = ["none", "integrity", "confidentiality"]
   max_skew        = "5m"
+  # Active Directory and Samba write into a ticket which account its client has
+  # and which groups that is in (the PAC). It becomes groups and attributes, see
+  # accounts below. use-if-valid takes tickets without one, as MIT's, and with one
+  # that is not right, in no groups; a rule that keeps a group out needs
+  # "require". Clients of other realms speak for their own domain only, and only
+  # where the SIDs of ours are given (Get-ADDomain | Select DomainSID).
+  pac             = "use-if-valid"     # ignore | use-if-valid | require
+  #domain_sids    = ["S-1-5-21-1004336348-1177238915-682003330"]
 }
 
 # -------------------------------------------------------------- authenticators
@@ -171,8 +179,13 @@ authenticator "file" "services" {
 #   mechanism  how the proof was made: "USER", "GSSAPI", "KPOP" ...
 #   listener   the label of the listener, and address of the client
 #   groups     from the directory: the DN of each group, and its name ("pop-users").
-#              Ask for the DN where more than the administrator can make groups
+#              Ask for the DN where more than the administrator can make groups.
+#              From the PAC of a ticket: the SIDs, "S-1-5-21-...-1105". Both of a
+#              ticket whose client the directory knows
 #   attr.NAME  from the directory: of several values the first in byte order
+#   attr.sid   from the PAC of a ticket: the account's SID, which is never given to
+#              another; attr.upn and attr.account (sAMAccountName), of tickets of
+#              the keytab's own realm
 #
 # and lower upper trimsuffix split join replace regex contains basename sha256
 # env file. A rule that uses an attr that the entry lacks, or a regex that does

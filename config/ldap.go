@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -129,6 +130,9 @@ func bindNames(dst *[]*Expression) func(*decoder, *hclsyntax.Attribute) {
 	}
 }
 
+// ticketAttributes are what a ticket says of its client.
+var ticketAttributes = []string{"principal", "realm", "sid", "upn", "account"}
+
 // attribute takes the name of an attribute (RFC 4512 §2.5), and none that a
 // ticket has already given its meaning.
 func attribute(dst *string) setter {
@@ -137,7 +141,7 @@ func attribute(dst *string) setter {
 		switch {
 		case s == "" || strings.Trim(s, letters) != "":
 			return complain("It must be the name of an attribute.")
-		case strings.EqualFold(s, "principal") || strings.EqualFold(s, "realm"):
+		case slices.ContainsFunc(ticketAttributes, func(t string) bool { return strings.EqualFold(s, t) }):
 			return complain("What is called so comes from a ticket.")
 		}
 		*dst = s

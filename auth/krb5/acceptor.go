@@ -41,9 +41,9 @@ type Acceptor struct {
 	CheckAddresses bool
 	// PAC is what is done with a ticket's PAC. The zero value is PACIgnore.
 	PAC PACMode
-	// DomainSIDs are those of our own realms' domains, as [ParseDomainSID]
-	// takes them. No PAC of a client of another realm may speak for them.
-	// Empty: such a PAC is not used at all.
+	// DomainSIDs are those of our own realms' domains, "S-1-5-21-x-y-z". No
+	// PAC of a client of another realm may speak for them. Empty: such a PAC is
+	// not used at all.
 	DomainSIDs []string
 	// Log gets a warning about each PAC that is not used, where it need not
 	// be. nil: slog.Default().

@@ -408,13 +408,10 @@ func TestParsePACMode(t *testing.T) {
 	}
 }
 
-func TestParseDomainSID(t *testing.T) {
-	if got, err := ParseDomainSID(string(homeDomain)); got != string(homeDomain) || err != nil {
-		t.Errorf("%q, %v", got, err)
-	}
-	for _, s := range []string{"", "S-1-5-21-1-2-3-513", "S-1-5-21-1-2", "S-1-5-32-1-2-3", "s-1-5-21-1-2-3", "S-1-5-21-1-2-03", "S-1-5-21-1-2-4294967296", "S-1-5-21-1-2--3", " S-1-5-21-1-2-3"} {
-		if got, err := ParseDomainSID(s); err == nil {
-			t.Errorf("%q gives %q", s, got)
+func TestSIDIsDomain(t *testing.T) {
+	for s, want := range map[sid]bool{homeDomain: true, "": false, aliceSID: false, "S-1-5-21-1-2": false, "S-1-5-32-1-2-3": false} {
+		if got := s.isDomain(); got != want {
+			t.Errorf("%q: %t", s, got)
 		}
 	}
 }

@@ -33,21 +33,6 @@ func (s sid) isDomain() bool {
 	return strings.HasPrefix(string(s), "S-1-5-21-") && strings.Count(string(s), "-") == 6
 }
 
-// ParseDomainSID returns s if it is the SID of a domain as Windows writes it:
-// "S-1-5-21-" and three numbers.
-func ParseDomainSID(s string) (string, error) {
-	if !sid(s).isDomain() {
-		return "", fmt.Errorf("krb5: %q is not the SID of a domain, S-1-5-21-x-y-z", s)
-	}
-	for _, part := range strings.Split(s, "-")[4:] {
-		n, err := strconv.ParseUint(part, 10, 32)
-		if err != nil || strconv.FormatUint(n, 10) != part {
-			return "", fmt.Errorf("krb5: %q is not the SID of a domain, S-1-5-21-x-y-z", s)
-		}
-	}
-	return s, nil
-}
-
 // sid reads a SID in its packet form ([MS-DTYP] §2.4.2.2): revision, count,
 // authority in big endian, sub-authorities in little endian.
 func (r *ndrReader) sid() sid {

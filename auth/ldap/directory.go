@@ -112,7 +112,7 @@ var (
 )
 
 // reserved are the attributes that a ticket gives. An entry must not.
-var reserved = []string{"principal", "realm"}
+var reserved = []string{"principal", "realm", "sid", "upn", "account"}
 
 // New returns a Directory, which connects when it is first asked.
 func New(c Config) (*Directory, error) {
