@@ -1,10 +1,14 @@
 package auth
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/emersion/go-sasl"
 )
 
 // A Chain asks its Authenticators in order until one knows the user.
@@ -12,14 +16,16 @@ import (
 // Only an error that wraps [ErrUnknown], and none of the other errors, moves
 // on to the next; a wrong password ends the chain, and so does an outage,
 // which is never a bypass. When nobody knows the user, the error is
-// [ErrCredentials] with the reason "unknown-user", after the work of a wrong
-// password where some authenticator is a [Decoyer]: neither the reply nor the
-// time tells a client which it was.
+// [ErrCredentials] with the reason "unknown-user", of a certificate
+// "certificate-without-user". Whoever knows the user or not, a wrong password
+// costs the work of a wrong password at every authenticator that is a
+// [Decoyer]: neither the reply nor the time tells a client who exists, or where.
 //
 // Credentials that can never be right are refused in the same way before any
 // authenticator is asked: an empty or malformed user, an empty password, which
 // to many directories is an anonymous bind that succeeds (RFC 4513 §5.1.2), a
-// NUL in either, names above 255 octets and passwords above 1024.
+// NUL in either, names above 255 octets and passwords above 1024; a token that
+// is no b64token (RFC 6750 §2.1) or longer than [MaxToken].
 type Chain []Authenticator
 
 var _ Authenticator = Chain(nil)
@@ -39,25 +45,47 @@ func (c Chain) Authenticate(ctx context.Context, p Peer, cred Credential) (Ident
 		c.Decoy(ctx, placeholder(cred))
 		return Identity{}, Refuse(ErrCredentials, reason)
 	}
-	for _, a := range c {
+	reason := ""
+	for i, a := range c {
 		id, err := a.Authenticate(ctx, p, cred)
 		switch {
 		case err == nil:
 			return vouched(id, cred)
+		case errors.Is(err, ErrCredentials):
+			c.pretend(ctx, p, cred, i)
+			return Identity{}, err
 		case !isUnknown(err):
 			return Identity{}, err
 		}
+		reason = cmp.Or(reason, tokenReason(cred, err))
 	}
-	c.Decoy(ctx, cred)
-	return Identity{}, Refuse(ErrCredentials, "unknown-user")
+	c.pretend(ctx, p, cred, len(c))
+	return Identity{}, Refuse(ErrCredentials, cmp.Or(reason, unknownReason(cred)))
 }
 
-// Decoy implements [Decoyer] with the first authenticator that is one.
+// pretend does the work that a wrong cred would have been at all but the one
+// that refused it. Those behind it are asked for somebody who does not exist:
+// the credential is not theirs to see.
+func (c Chain) pretend(ctx context.Context, p Peer, cred Credential, refused int) {
+	for i, a := range c {
+		d, ok := a.(Decoyer)
+		if !ok || i == refused {
+			continue
+		}
+		if i > refused {
+			if _, err := a.Authenticate(ctx, p, stranger(cred)); !isUnknown(err) {
+				continue // it has done the work
+			}
+		}
+		d.Decoy(ctx, cred)
+	}
+}
+
+// Decoy implements [Decoyer] with all authenticators that are.
 func (c Chain) Decoy(ctx context.Context, cred Credential) {
 	for _, a := range c {
 		if d, ok := a.(Decoyer); ok {
 			d.Decoy(ctx, cred)
-			return
 		}
 	}
 }
@@ -69,6 +97,14 @@ func isUnknown(err error) bool {
 		!errors.Is(err, ErrDenied) && !errors.Is(err, ErrUnavailable)
 }
 
+// unknownReason is why nobody knows the user of cred.
+func unknownReason(cred Credential) string {
+	if _, ok := cred.(Certificate); ok {
+		return "certificate-without-user"
+	}
+	return "unknown-user"
+}
+
 // vouched completes id. An authenticator that vouches for nobody is broken,
 // and nobody is let in.
 func vouched(id Identity, cred Credential) (Identity, error) {
@@ -77,11 +113,25 @@ func vouched(id Identity, cred Credential) (Identity, error) {
 	}
 	if id.Mechanism == "" {
 		id.Mechanism = "USER"
-		if _, ok := cred.(APOP); ok {
+		switch cred.(type) {
+		case APOP:
 			id.Mechanism = "APOP"
+		case Bearer:
+			id.Mechanism = sasl.OAuthBearer
 		}
 	}
 	return id, nil
+}
+
+// tokenReason says for the log why an issuer did not take a token, or "".
+func tokenReason(cred Credential, err error) string {
+	if _, ok := cred.(Bearer); !ok {
+		return ""
+	}
+	if r, ok := errors.AsType[*Refusal](err); ok {
+		return r.Reason
+	}
+	return ""
 }
 
 // unfit returns the reason why cred can never be right, or "".
@@ -98,6 +148,16 @@ func unfit(cred Credential) string {
 		}
 		if !isDigest(c.Digest) || c.Timestamp == "" {
 			return "malformed-digest"
+		}
+		return ""
+	case Bearer:
+		if c.User != "" && !isName(c.User, maxName) {
+			return "malformed-user"
+		}
+		return unfitToken(string(c.Token))
+	case Certificate:
+		if len(c.Chain) == 0 {
+			return "no-certificate"
 		}
 		return ""
 	}
@@ -124,6 +184,27 @@ func unfitSecret(secret string) string {
 	return ""
 }
 
+// MaxToken is the longest bearer token, in octets: four times what issuers make
+// of a user in many groups.
+const MaxToken = 16 << 10
+
+func unfitToken(token string) string {
+	switch {
+	case token == "":
+		return "empty-token"
+	case len(token) > MaxToken || !isToken(token):
+		return "malformed-token"
+	}
+	return ""
+}
+
+// isToken reports whether s is a b64token (RFC 6750 §2.1).
+func isToken(s string) bool {
+	const octets = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+	s = strings.TrimRight(s, "=")
+	return s != "" && strings.Trim(s, octets) == ""
+}
+
 // isDigest reports whether s is 32 lower-case hexadecimal digits (RFC 1939 §7).
 func isDigest(s string) bool {
 	if len(s) != 32 {
@@ -132,11 +213,32 @@ func isDigest(s string) bool {
 	return strings.Trim(s, "0123456789abcdef") == ""
 }
 
+// stranger is a credential like cred of somebody who does not exist.
+func stranger(cred Credential) Credential {
+	switch c := placeholder(cred).(type) {
+	case APOP:
+		c.User = rand.Text()
+		return c
+	case Password:
+		c.User = rand.Text()
+		return c
+	case Bearer:
+		c.Token = Secret(rand.Text())
+		return c
+	}
+	return cred
+}
+
 // placeholder stands in for an unfit credential where work is feigned, so that
 // the work does not grow with what the client sent.
 func placeholder(cred Credential) Credential {
-	if _, ok := cred.(APOP); ok {
+	switch cred := cred.(type) {
+	case Certificate:
+		return cred
+	case APOP:
 		return APOP{User: "nobody", Timestamp: "<0@localhost>", Digest: strings.Repeat("0", 32)}
+	case Bearer:
+		return Bearer{Token: "placeholder"}
 	}
 	return Password{User: "nobody", Secret: "placeholder"}
 }

@@ -25,6 +25,7 @@ state_dir = "/var/lib/kpopd"
 # PLAIN and give up when it fails. Named here, it is offered as soon as anybody
 # has. SCRAM-SHA-1, which needs {SCRAM-SHA-1} or {PLAIN}, and APOP, which needs
 # {PLAIN}, passwords that are stored in the clear, only when they are named.
+# OAUTHBEARER and XOAUTH2 come with an authenticator "oauth".
 #mechanisms = ["GSSAPI", "SCRAM-SHA-256-PLUS", "PLAIN"]
 
 # ------------------------------------------------------------------- listeners
@@ -47,7 +48,10 @@ listener "pop3s" {
                                  # "any" is for passwords, and SCRAM counts as one
   login_timeout     = "60s"      # to log in, 5s to 10m
   autologout        = "10m"      # of silence after that, at least 10m
-  #mechanisms          = ["GSSAPI"]              # instead of those above
+  #mechanisms          = ["GSSAPI"]              # instead of those above; for kpop only
+                                                 # EXTERNAL, the ticket's own user
+  #client_certificates = "request"               # none | request | require; absent: request
+                                                 # where EXTERNAL takes them, else none
   #allow_from          = ["192.0.2.0/24", "2001:db8::/32"]
   #sdps                = true                    # (later) logins as user@host too
   #proxy_protocol_from = ["192.0.2.5"]           # (later) must send a PROXY header
@@ -85,8 +89,15 @@ tls {
     cert_file = "/etc/kpopd/tls.crt"
     key_file  = "/etc/kpopd/tls.key"
   }
-  #client_ca_file = "/etc/kpopd/clients.pem" # (later) ask clients for a certificate
   min_version = "1.2" # or "1.3"
+
+  # Those who sign certificates for clients: roots, and intermediates too, which
+  # clients then need not show. What they have revoked is in lists, PEM or DER,
+  # which are read again when they change. With any list, every authority on the
+  # way to a client needs one that is current: where it ended, or is missing,
+  # nobody logs in by certificate, and clients are told of a temporary failure.
+  #client_ca_file   = "/etc/kpopd/clients.pem"
+  #client_crl_files = ["/var/lib/kpopd/root.crl", "/var/lib/kpopd/people.crl"]
 }
 
 # -------------------------------------------------------------------- Kerberos
@@ -137,7 +148,7 @@ authenticator "file" "services" {
 #
 #  # Each may be left out:
 #  disabled_attribute = "mailboxDisabled" # TRUE there keeps out, besides the usual attributes
-#  nested_groups      = false  # true: groups of groups too, which takes a search for each
+#  nested_groups      = false  # true: groups of groups too; one search in Active Directory, else one for each
 #  starttls           = true   # false: passwords cross ldap:// in the clear
 #  timeout            = "5s"   # of one search or bind at one server
 #  pool_size          = 8      # connections of a server for searches, and as many for binds
@@ -146,46 +157,80 @@ authenticator "file" "services" {
 #  lockout_threshold  = 10     # the directory locks an account at so many failed binds
 #  lockout_window     = "15m"  # within this time; from here come fewer. 0: it never locks
 #}
-# For Active Directory: base_dn = "dc=corp,dc=example", and
-#     filter        = "(&(objectCategory=person)(objectClass=user)(|(sAMAccountName=${user})(userPrincipalName=${user})))"
-#     lookup_filter = "(userPrincipalName=${principal})"
+# For Active Directory, or Samba: base_dn = "dc=corp,dc=example", and so that every
+# name of somebody (alice, CORP\alice, alice@corp.example, the user principal name,
+# each address) and his ticket lead to one maildrop:
+#     filter        = "(&(objectCategory=person)(objectClass=user)(|(sAMAccountName=${trimsuffix(lower(regex("^(?i:CORP\\\\)?([^\\\\]*)$", user)[0]), "@corp.example")})(userPrincipalName=${user})(mail=${user})(proxyAddresses=smtp:${user})))"
+#     lookup_filter = "(&(objectCategory=person)(objectClass=user)(sAMAccountName=${trimsuffix(principal, "@CORP.EXAMPLE")}))"
+#     attributes    = ["sAMAccountName"]
+# with the account rule
+#     maildrop = lower(attr.sAMAccountName)
+# A name that is two people's lets neither in. Leave out of the filter what people
+# may write of themselves. In a forest of several domains ask the global catalogue,
+# "ldaps://dc1.corp.example:3269", and leave sAMAccountName out: each domain has its own.
 # Without a search, who can bind as one of these names is proven by it; such a
 # directory is the last of the chain, because it knows no unknown users:
 #     bind_as       = ["${user}@corp.example"] # instead of filter; or "CORP\\${user}", "uid=${user},ou=people,dc=..."
 
-# (later) Tokens. Give issuer (discovery), jwks_url or introspection_url.
+# OAuth tokens, by the mechanisms OAUTHBEARER and XOAUTH2. Tokens that issuer has
+# signed (JWT) are checked here, by keys that it publishes; those of another are
+# left to the next authenticator. With introspection_url it is asked about each
+# token instead. Who has no token is not asked for by an issuer that is down.
 #authenticator "oauth" "sso" {
-#  issuer             = "https://sso.corp.example"
-#  audience           = "pop"
-#  client_id          = "kpopd"
-#  client_secret_file = "/etc/kpopd/oauth.secret"
-#  user_claim         = "preferred_username" # absent: sub
+#  issuer     = "https://sso.corp.example"   # as in the token's "iss", to the last slash
+#  audience   = "pop"                        # must be among the token's
+#  user_claim = "preferred_username"         # absent: sub
+#
+#  # Each may be left out:
+#  jwks_url           = "https://sso.corp.example/keys" # absent: discovery
+#  scopes             = ["pop"]              # must all be among the token's
+#  groups_claim       = "groups"             # reach expressions as groups
+#  claims             = ["department"]       # reach expressions as attr.department
+#  require_at_jwt     = false                # true: only tokens of the type at+jwt (RFC 9068);
+#                                            # false: others too that have a scope or client_id,
+#                                            # which ID tokens have not, and no nonce or at_hash
+#  algorithms         = ["RS256", "ES256"]   # absent: RS, PS, ES and EdDSA
 #  ca_file            = "/etc/kpopd/ca.pem"
+#  timeout            = "5s"                 # of one request to the issuer
+#
+#  # Instead of jwks_url, algorithms and require_at_jwt:
+#  #introspection_url  = "https://sso.corp.example/introspect"
+#  #client_id          = "kpopd"
+#  #client_secret_file = "/etc/kpopd/oauth.secret"
+#  #cache              = "30s"               # an answer about a token is good so long
 #}
 
-# (later) Client certificates; needs client_ca_file above.
+# Client certificates, for the mechanism EXTERNAL; needs client_ca_file above. The
+# first of these fields that a certificate has is the user's name: the user
+# principal name of Active Directory and the mail address, both of the
+# subjectAltName, and the common name. Whoever has two different ones, or none,
+# is refused. A name such as alice@corp.example is the user as it is; see the
+# account rules for its maildrop.
 #authenticator "certificate" "clients" {
-#  user_from = ["upn", "email", "cn"] # tried in this order
+#  user_from = ["upn", "email", "cn"] # absent: these, in this order
 #}
 
 # -------------------------------------------------------------------- accounts
 # Whose maildrop is which. The first rule that matches decides. Expressions know
 #
-#   user       the name that was proven: the login name or, for a ticket of the
+#   user       the name that was proven: the login name, the user_claim of a token or, for a ticket of the
 #              keytab's own realm, its principal's only component, else the
 #              whole principal
 #   domain     what follows the '@' of user, if there is one
 #   principal  and realm, of a ticket
-#   mechanism  how the proof was made: "USER", "GSSAPI", "KPOP" ...
+#   mechanism  how the proof was made: "USER", "GSSAPI", "EXTERNAL" (a client
+#              certificate), "KPOP" (by USER or EXTERNAL) ...
 #   listener   the label of the listener, and address of the client
 #   groups     from the directory: the DN of each group, and its name ("pop-users").
 #              Ask for the DN where more than the administrator can make groups.
-#              From the PAC of a ticket: the SIDs, "S-1-5-21-...-1105". Both of a
-#              ticket whose client the directory knows
-#   attr.NAME  from the directory: of several values the first in byte order
-#   attr.sid   from the PAC of a ticket: the account's SID, which is never given to
-#              another; attr.upn and attr.account (sAMAccountName), of tickets of
-#              the keytab's own realm
+#              Those of a token's groups_claim are among them, as they are written,
+#              and from the PAC of a ticket SIDs, such as "S-1-5-21-...-1105"
+#   attr.NAME  from the directory: of several values the first in byte order; from
+#              the claims of a token, unless the directory has the same; of a
+#              client certificate: subject and issuer (as in RFC 4514), serial
+#              and fingerprint (SHA-256), both in lower-case hexadecimal; of the PAC
+#              of a ticket: sid, the account's SID, which is never given to another,
+#              and of the keytab's own realm pac_upn and pac_account (sAMAccountName)
 #
 # and lower upper trimsuffix split join replace regex contains basename sha256
 # env file. A rule that uses an attr that the entry lacks, or a regex that does
@@ -200,12 +245,22 @@ account {
   maildrop = "partner/${lower(split("@", principal)[0])}"
 }
 
-# Who may act as somebody else: true (as anybody), a name or a list of names.
+# Who may act as somebody else, the authzid of SASL or the USER of KPOP: true (as
+# anybody), a name or a list of names; and from where, which must be said. "unix"
+# is the Unix sockets of this machine, ["0.0.0.0/0", "::/0"] everywhere else. The
+# one acted as has the maildrop that the rules give to that name.
 account {
-  when          = user == "archiver" && mechanism == "GSSAPI"
-  maildrop      = "archiver"
-  allow_authzid = ["alice", "bob"]
+  when               = user == "archiver" && mechanism == "GSSAPI"
+  maildrop           = "archiver"
+  allow_authzid      = ["alice", "bob"]
+  allow_authzid_from = ["192.0.2.0/24", "unix"]
 }
+
+# Whom a certificate proves as alice@corp.example.
+#account {
+#  when     = mechanism == "EXTERNAL" && lower(domain) == "corp.example"
+#  maildrop = lower(split("@", user)[0])
+#}
 
 account {
   when     = contains(["root", "postmaster"], user)
@@ -227,7 +282,9 @@ maildrop "maildir" {
 
 limits {
   connections             = 20000
-  connections_per_address = 100
+  connections_per_address = 100     # a /64 for IPv6
+  connections_per_user    = 20      # sessions of somebody who has been proven
+  memory_before_login     = "64MiB" # of long AUTH lines and tickets of all clients
 }
 
 log {
@@ -238,13 +295,21 @@ log {
 
 # Guessing of passwords, by user and address (/64 for IPv6); a user everywhere has
 # five times, an address with all its users ten times as many failures. What is
-# beyond looks like a wrong password.
+# beyond looks like a wrong password. A user who logged in from an address before
+# is kept out of it by his own failures there alone. With tickets, exchanges that
+# their principal leaves unfinished count for him, and wrong tickets by address.
 throttle {
   enabled             = true
   failures_per_minute = 20
+  delay               = "1s"  # before the answer to the fourth failure of a user at an
+  max_delay           = "10s" # address, doubled for each further one up to this. 0s: none
 }
 
-# (later) The record of logins and deletions.
-#audit {
-#  file = "/var/log/kpopd/audit.log"
-#}
+# The record of logins and refusals, of who acted as whom and by which rule, and of
+# what was removed: one JSON object a line, in a file that only grows. SIGHUP opens
+# it anew, for rotation. A session does not wait for it; but who acts as somebody
+# else is let in only when that has been written. Without this block the log alone
+# says so.
+audit {
+  file = "/var/log/kpopd/audit.log"
+}

@@ -45,13 +45,19 @@ func (s *Samba) AddGroup(t testing.TB, name string, members ...string) string {
 func (s *Samba) add(t testing.TB, dn string, lines []string) {
 	t.Helper()
 	s.Modify(t, "dn: "+dn+"\nchangetype: add\n"+strings.Join(lines, "\n")+"\n")
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := s.modify(ctx, "dn: "+dn+"\nchangetype: delete\n"); err != nil {
-			t.Errorf("testenv: %v", err)
-		}
+	t.Cleanup(func() { s.Modify(t, "dn: "+dn+"\nchangetype: delete\n") })
+}
+
+// Enterprise is [Clients.Kinit] by a user principal name, which need not be of
+// the realm (RFC 6806 §5), with the password of the user that it names. With
+// "-C" among args the ticket is the user's, else that name's.
+func (s *Samba) Enterprise(t testing.TB, upn, user string, args ...string) string {
+	t.Helper()
+	cache := s.path(".ccache")
+	s.do(t, func(ctx context.Context) error {
+		return s.kinit(ctx, cache, upn, s.Password(user), append(args, "-E")...)
 	})
+	return cache
 }
 
 // ExportKeytab returns a new keytab, of mode 0600, with the keys of the
@@ -63,9 +69,10 @@ func (s *Samba) ExportKeytab(t testing.TB, principals ...string) string {
 	return file
 }
 
+// do runs op, when the test cleans up too.
 func (s *Samba) do(t testing.TB, op func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 	defer cancel()
 	if err := op(ctx); err != nil {
 		t.Fatalf("testenv: %v", err)

@@ -44,9 +44,9 @@ func ParsePACMode(name string) (PACMode, error) {
 // Names of the attributes that a PAC gives an identity. No directory may give
 // others of these names.
 const (
-	attrSID     = "sid"     // the user's SID
-	attrUPN     = "upn"     // the user principal name
-	attrAccount = "account" // the account's name, sAMAccountName
+	attrSID     = "sid"         // the user's SID
+	attrUPN     = "pac_upn"     // the user principal name
+	attrAccount = "pac_account" // the account's name, sAMAccountName
 )
 
 // pacInfo is what a PAC says of the client. MIT's has none of it.

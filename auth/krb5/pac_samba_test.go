@@ -75,7 +75,7 @@ func TestSambaPAC(t *testing.T) {
 			t.Fatalf("%s: %+v, %v\n%v", user, v.id, v.err, r)
 		}
 		sid, groups := tokenGroups(t, s, want.dn)
-		wantAttrs(t, v.id, map[string]string{"sid": string(sid), "upn": want.upn, "account": user})
+		wantAttrs(t, v.id, map[string]string{attrSID: string(sid), attrUPN: want.upn, attrAccount: user})
 		got := slices.DeleteFunc(v.id.Groups, func(g string) bool { return g == "S-1-18-1" }) // proven by the KDC itself
 		slices.Sort(got)
 		slices.Sort(groups)

@@ -72,7 +72,7 @@ func (w *pacWorld) signed(t testing.TB, parts ...pacPart) []byte {
 
 func wantAttrs(t *testing.T, id auth.Identity, want map[string]string) {
 	t.Helper()
-	for _, name := range []string{"sid", "upn", "account"} {
+	for _, name := range []string{attrSID, attrUPN, attrAccount} {
 		got, ok := id.Attrs[name]
 		if got != want[name] || ok != (want[name] != "") {
 			t.Errorf("attribute %s is %q, want %q", name, got, want[name])
@@ -92,7 +92,7 @@ func TestPAC(t *testing.T) {
 		if err != nil || !slices.Equal(id.Groups, aliceGroups) || id.User != "alice" {
 			t.Errorf("enctype %d: %+v, %v", etype, id, err)
 		}
-		wantAttrs(t, id, map[string]string{"sid": string(aliceSID), "upn": "alice@corp.example", "account": "alice"})
+		wantAttrs(t, id, map[string]string{attrSID: string(aliceSID), attrUPN: "alice@corp.example", attrAccount: "alice"})
 	}
 }
 
@@ -299,7 +299,7 @@ func TestPACForeign(t *testing.T) {
 			if !slices.Equal(id.Groups, test.groups) {
 				t.Errorf("%s: groups %q", test.name, id.Groups)
 			}
-			wantAttrs(t, id, map[string]string{"sid": test.sid})
+			wantAttrs(t, id, map[string]string{attrSID: test.sid})
 		}
 	}
 }

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -56,8 +54,10 @@ type Config struct {
 	// given here: of several values the first in byte order, so that all
 	// servers agree.
 	Attributes []string
-	// NestedGroups adds the groups that somebody's groups are in, which takes a
-	// search for each. false: only those that memberOf of the entry names.
+	// NestedGroups adds the groups that somebody's groups are in: with one
+	// search where the directory is Active Directory, else with one for each
+	// group. false: only those that memberOf of the entry names, and in Active
+	// Directory the primary group.
 	NestedGroups bool
 	// DisabledAttribute is an attribute whose value TRUE says that the entry
 	// may not log in, besides userAccountControl, accountExpires (Active
@@ -92,11 +92,12 @@ type Budget = auth.Budget
 // A Directory is an [auth.Authenticator] and an [auth.Directory]. It is safe
 // for concurrent use.
 type Directory struct {
-	c        Config
-	servers  []*server
-	verdicts *auth.Verdicts
-	pace     auth.Pace // of binds
-	whole    auth.Pace // of wrong passwords, with the search
+	c         Config
+	servers   []*server
+	verdicts  *auth.Verdicts
+	pace      auth.Pace // of binds
+	whole     auth.Pace // of wrong passwords, with the search
+	rootEntry rootCache
 
 	mu     sync.Mutex // between the start of a probe and Close
 	closed bool
@@ -111,17 +112,14 @@ var (
 	_ auth.Directory     = (*Directory)(nil)
 )
 
-// reserved are the attributes that a ticket gives. An entry must not.
-var reserved = []string{"principal", "realm", "sid", "upn", "account"}
-
 // New returns a Directory, which connects when it is first asked.
 func New(c Config) (*Directory, error) {
 	if len(c.URLs) == 0 || (c.Filter == nil) == (len(c.BindAs) == 0) {
 		return nil, errors.New("ldap: a directory needs URLs, and either a filter or names to bind as")
 	}
 	for _, name := range c.Attributes {
-		if slices.ContainsFunc(reserved, func(r string) bool { return strings.EqualFold(r, name) }) {
-			return nil, fmt.Errorf("ldap: the attribute %q has the name of what a ticket says", name)
+		if auth.IsProofAttr(name) {
+			return nil, fmt.Errorf("ldap: the attribute %q has the name of what a ticket or a certificate says", name)
 		}
 	}
 	c.Source = cmp.Or(c.Source, "ldap")

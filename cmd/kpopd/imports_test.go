@@ -74,6 +74,9 @@ var third = []struct {
 }{
 	{"github.com/jcmturner/", []string{"auth/krb5"}},
 	{"github.com/emersion/go-sasl", []string{"auth", "auth/authtest", "auth/scram"}},
+	// go-jose is what go-oidc checks signatures with; doc.go of auth/oauth says
+	// why not all of that.
+	{"github.com/go-jose/go-jose/", []string{"auth/oauth", "testenv"}},
 	{"github.com/xdg-go/stringprep", []string{"auth"}},
 	{"github.com/throttled/throttled/", []string{"auth"}},
 	{"github.com/go-crypt/", []string{"auth/userfile"}},
@@ -83,7 +86,8 @@ var third = []struct {
 	{"github.com/urfave/cli/", []string{"cmd/kpopd"}},
 	{"github.com/go-ldap/ldap/", []string{"auth/ldap", "testenv"}},
 	{"github.com/go-asn1-ber/", []string{"auth/ldap"}},
-	{"golang.org/x/sys/unix", []string{"auth/krb5", "maildrop/durable", "maildrop/lease", "maildrop/maildir", "maildrop/storetest", "testenv", "cmd/kpopd"}},
+	{"golang.org/x/crypto/cryptobyte", []string{"auth/krb5"}},
+	{"golang.org/x/sys/unix", []string{"auth/krb5", "maildrop/durable", "maildrop/lease", "maildrop/maildir", "maildrop/storetest", "server/audit", "testenv", "cmd/kpopd"}},
 }
 
 // mayUse says whether one of our packages may import from elsewhere: the

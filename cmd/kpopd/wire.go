@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"kpopd/auth"
+	"kpopd/auth/clientcert"
 	"kpopd/auth/krb5"
 	"kpopd/auth/ldap"
+	"kpopd/auth/oauth"
 	"kpopd/config"
 	"kpopd/maildrop"
 	"kpopd/maildrop/lease"
@@ -38,7 +40,8 @@ type parts struct {
 
 	scramSecret []byte
 	directories []*ldap.Directory
-	budgets     map[string]*ldap.Budget // of failed binds, by the directory's name
+	issuers     map[string]*oauth.Authenticator // by the authenticator's name
+	budgets     map[string]*ldap.Budget         // of failed binds, by the directory's name
 }
 
 // A builder turns one configuration into parts and collects what is wrong.
@@ -53,8 +56,15 @@ type builder struct {
 	accept *krb5.Acceptor     // nil: no Kerberos
 	auth   auth.Authenticator // nil: no passwords
 	users  scramUsers         // those of auth that can have keys for SCRAM
-	// throttle is what bounds guessing at auth. nil: nothing.
+	// throttle is what bounds guessing. nil: nothing.
 	throttle    *auth.Throttle
+	passwords   int                     // how many authenticators auth has
+	clients     *clientcert.Authorities // of client certificates. nil: none
+	certs       auth.Chain              // who is who by certificate
+	external    auth.Authenticator      // certs, throttled. nil: nobody
+	issuers     auth.Chain              // whose tokens are taken
+	tokens      auth.Authenticator      // issuers, throttled. nil: nobody
+	hint        oauth.Hint              // of the first of issuers
 	scramSecret []byte
 	warned      []string // schemes of SCRAM that nobody has
 	store       maildrop.Store
@@ -71,18 +81,21 @@ func (b *builder) build() (*parts, config.Diagnostics) {
 	f := b.file
 	b.next = &parts{
 		stateDir: f.StateDir,
-		limits:   server.Limits{Conns: f.Limits.Connections, PerAddress: f.Limits.ConnectionsPerAddress},
+		limits: server.Limits{
+			Conns: f.Limits.Connections, PerAddress: f.Limits.ConnectionsPerAddress,
+			PerUser: f.Limits.ConnectionsPerUser, Memory: f.Limits.MemoryBeforeLogin,
+		},
 	}
 	if !b.dry {
 		b.state()
 	}
+	b.throttling()
 	b.kerberos()
+	b.clientAuthorities()
 	b.chain()
 	b.maildrops()
 	b.endpoints()
-	if f.Audit != nil {
-		b.absent(f.Audit.Header, "An audit log")
-	}
+	b.audit()
 	diags := config.DiagnosticsOf(errors.Join(b.errs...))
 	if diags.HasErrors() {
 		b.next.part()
@@ -136,6 +149,7 @@ func (b *builder) endpoints() {
 		}
 		if l.TLS != config.TLSOff {
 			e.TLS, e.Implicit = tls, l.TLS == config.TLSImplicit
+			b.askClients(l, e)
 		}
 		b.next.listeners = append(b.next.listeners,
 			listener{network: l.Address.Network, address: l.Address.Addr, endpoint: e, at: l.At("address")})
@@ -160,9 +174,12 @@ func (b *builder) policies(l *config.Listener) server.Handler {
 // handler builds what serves the clients of a network, or of none where n is
 // nil.
 func (b *builder) handler(l *config.Listener, n *config.Network, clear config.ClearLogin) *pop3.Handler {
-	h := &pop3.Handler{Hostname: b.file.Hostname, Open: b.opener(l), Clear: clearOf(clear)}
+	h := &pop3.Handler{Hostname: b.file.Hostname, Grant: b.granter(l), Open: b.opener(), Clear: clearOf(clear)}
+	if b.throttle != nil {
+		h.Hold = b.throttle.Hold
+	}
 	if l.Protocol == config.KPOP {
-		h.Admit = admitKPOP(b.accept)
+		h.Admit, h.Mechanisms = admitKPOP(b.accept), ticketMechanisms(l)
 	} else {
 		b.proofs(l, n, h)
 	}
@@ -190,19 +207,22 @@ func clearOf(c config.ClearLogin) pop3.Clear {
 	return pop3.ClearTickets
 }
 
-// opener returns what turns an identity into its locked maildrop.
-func (b *builder) opener(l *config.Listener) func(context.Context, auth.Identity, auth.Peer) (*maildrop.Drop, error) {
-	accounts, store, lookup := b.accounts(l.Name), b.store, b.lookup()
-	locker := byPlace{b.next.locker, b.file.Maildrop.RelPath}
-	return func(ctx context.Context, id auth.Identity, p auth.Peer) (*maildrop.Drop, error) {
+// granter returns what gives an identity its maildrop.
+func (b *builder) granter(l *config.Listener) func(context.Context, auth.Identity, auth.Peer) (auth.Grant, error) {
+	accounts, lookup := b.accounts(l.Name), b.lookup()
+	return func(ctx context.Context, id auth.Identity, p auth.Peer) (auth.Grant, error) {
 		id, err := lookup(ctx, id)
 		if err != nil {
-			return nil, err
+			return auth.Grant{}, err
 		}
-		name, err := accounts.Maildrop(id, p)
-		if err != nil {
-			return nil, err
-		}
+		return accounts.Decide(id, p, nil)
+	}
+}
+
+// opener returns what locks and opens a maildrop.
+func (b *builder) opener() func(context.Context, string) (*maildrop.Drop, error) {
+	store, locker := b.store, byPlace{b.next.locker, b.file.Maildrop.RelPath}
+	return func(ctx context.Context, name string) (*maildrop.Drop, error) {
 		ctx, cancel := context.WithTimeout(ctx, openTimeout)
 		defer cancel()
 		return maildrop.Open(ctx, name, locker, store)
@@ -235,5 +255,8 @@ func (p *parts) close() error {
 func (p *parts) part() {
 	for _, d := range p.directories {
 		d.Close()
+	}
+	for _, i := range p.issuers {
+		i.Close()
 	}
 }
