@@ -6,7 +6,6 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/jcmturner/gokrb5/v8/crypto/common"
 	"github.com/jcmturner/gokrb5/v8/iana/chksumtype"
 	"github.com/jcmturner/gokrb5/v8/iana/etypeID"
 	"github.com/jcmturner/gokrb5/v8/types"
@@ -42,7 +41,7 @@ func (p *pacType) verify(key types.EncryptionKey) error {
 	kdc, has := p.find(pacKDCChecksum)
 	kind, size := pacChecksum(key.KeyType)
 	const head = 4 // SignatureType
-	if !ok || !has || server.end-server.start < head+size || kdc.end-kdc.start < head {
+	if size == 0 || !ok || !has || server.end-server.start < head+size || kdc.end-kdc.start < head {
 		return errPACSignature
 	}
 	if int32(binary.LittleEndian.Uint32(p.raw[server.start:])) != kind {
@@ -55,22 +54,18 @@ func (p *pacType) verify(key types.EncryptionKey) error {
 	// Kerberos, Heimdal and Samba.
 	clear(zeroed[server.start+head : server.end])
 	clear(zeroed[kdc.start+head : kdc.end])
-	sum, err := keyedChecksum(key, usagePAC, zeroed)
-	if err != nil || !hmac.Equal(sum, signature) {
+	if !hmac.Equal(keyedChecksum(key, usagePAC, zeroed), signature) {
 		return errPACSignature
 	}
 	return nil
 }
 
-// keyedChecksum is the checksum of RFC 3961 §5.4 and RFC 8009 §6 over data.
-func keyedChecksum(key types.EncryptionKey, usage uint32, data []byte) ([]byte, error) {
-	kind, err := cfxKindOf(key.KeyType)
-	if err != nil {
-		return nil, err
+// keyedChecksum is the checksum of RFC 3961 §5.4 and RFC 8009 §6 over data,
+// nil for a key that is not well formed.
+func keyedChecksum(key types.EncryptionKey, usage uint32, data []byte) []byte {
+	if !wellFormedKey(key) {
+		return nil
 	}
-	kc, err := kind.etype.DeriveKey(key.KeyValue, common.GetUsageKc(usage))
-	if err != nil {
-		return nil, err
-	}
-	return kind.mac(hmac.New(kind.hash, kc), data), nil
+	kind := cfxKindOf(key.KeyType)
+	return kind.mac(hmac.New(kind.hash, kind.derive(key.KeyValue, usage, deriveKc)), data)
 }
