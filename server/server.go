@@ -75,6 +75,12 @@ type Limits struct {
 	Conns int
 	// PerAddress is the number from one IPv4 address or one IPv6 /64.
 	PerAddress int
+	// PerUser is the number of connections at a time that [Conn.Occupy] lets
+	// one user have.
+	PerUser int
+	// Memory is what the long lines, and what is reserved by [Conn.Reserve], of
+	// all connections may take, in octets.
+	Memory int64
 }
 
 // A Server serves any number of listeners. Its zero value is ready.
@@ -90,11 +96,13 @@ type Server struct {
 	closing atomic.Bool
 	lastID  atomic.Uint64
 	running sync.WaitGroup // Serve, and sessions; added to under mu and not when closing
+	memory  atomic.Int64   // reserved
 
 	mu        sync.Mutex
 	listeners map[net.Listener]context.CancelFunc
 	conns     map[*Conn]bool
 	perAddr   map[netip.Addr]int
+	perUser   map[string]int
 }
 
 // SetLimits sets the limits for the connections to come.

@@ -12,6 +12,7 @@ import (
 	"kpopd/auth/clientcert"
 	"kpopd/auth/krb5"
 	"kpopd/auth/ldap"
+	"kpopd/auth/oauth"
 	"kpopd/config"
 	"kpopd/maildrop"
 	"kpopd/maildrop/lease"
@@ -39,7 +40,8 @@ type parts struct {
 
 	scramSecret []byte
 	directories []*ldap.Directory
-	budgets     map[string]*ldap.Budget // of failed binds, by the directory's name
+	issuers     map[string]*oauth.Authenticator // by the authenticator's name
+	budgets     map[string]*ldap.Budget         // of failed binds, by the directory's name
 }
 
 // A builder turns one configuration into parts and collects what is wrong.
@@ -53,13 +55,17 @@ type builder struct {
 
 	accept *krb5.Acceptor     // nil: no Kerberos
 	auth   auth.Authenticator // nil: no passwords
+	asked  auth.Chain         // what auth asks
 	users  scramUsers         // those of auth that can have keys for SCRAM
-	// throttle is what bounds guessing at auth. nil: nothing.
+	// throttle is what bounds guessing. nil: nothing.
 	throttle    *auth.Throttle
 	passwords   int                     // how many authenticators auth has
 	clients     *clientcert.Authorities // of client certificates. nil: none
 	certs       auth.Chain              // who is who by certificate
 	external    auth.Authenticator      // certs, throttled. nil: nobody
+	issuers     auth.Chain              // whose tokens are taken
+	tokens      auth.Authenticator      // issuers, throttled. nil: nobody
+	hint        oauth.Hint              // of the first of issuers
 	scramSecret []byte
 	warned      []string // schemes of SCRAM that nobody has
 	store       maildrop.Store
@@ -76,11 +82,15 @@ func (b *builder) build() (*parts, config.Diagnostics) {
 	f := b.file
 	b.next = &parts{
 		stateDir: f.StateDir,
-		limits:   server.Limits{Conns: f.Limits.Connections, PerAddress: f.Limits.ConnectionsPerAddress},
+		limits: server.Limits{
+			Conns: f.Limits.Connections, PerAddress: f.Limits.ConnectionsPerAddress,
+			PerUser: f.Limits.ConnectionsPerUser, Memory: f.Limits.MemoryBeforeLogin,
+		},
 	}
 	if !b.dry {
 		b.state()
 	}
+	b.throttling()
 	b.kerberos()
 	b.clientAuthorities()
 	b.chain()
@@ -166,6 +176,9 @@ func (b *builder) policies(l *config.Listener) server.Handler {
 // nil.
 func (b *builder) handler(l *config.Listener, n *config.Network, clear config.ClearLogin) *pop3.Handler {
 	h := &pop3.Handler{Hostname: b.file.Hostname, Grant: b.granter(l), Open: b.opener(), Clear: clearOf(clear)}
+	if b.throttle != nil {
+		h.Hold = b.throttle.Hold
+	}
 	if l.Protocol == config.KPOP {
 		h.Admit, h.Mechanisms = admitKPOP(b.accept), ticketMechanisms(l)
 	} else {
@@ -243,5 +256,8 @@ func (p *parts) close() error {
 func (p *parts) part() {
 	for _, d := range p.directories {
 		d.Close()
+	}
+	for _, i := range p.issuers {
+		i.Close()
 	}
 }

@@ -112,8 +112,12 @@ func (s *session) enter(ctx context.Context, id auth.Identity) error {
 	if err != nil {
 		return s.refused(ctx, id, err)
 	}
+	if !s.c.Occupy(strings.ToLower(id.User)) {
+		return s.refused(ctx, id, errTooManySessions)
+	}
 	drop, err := s.h.Open(ctx, grant.Maildrop)
 	if err != nil {
+		s.c.Vacate()
 		return s.refused(ctx, id, err)
 	}
 	s.id, s.drop, s.state, s.name = id, drop, transaction, ""
@@ -124,6 +128,10 @@ func (s *session) enter(ctx context.Context, id auth.Identity) error {
 			slog.String("tls", s.tlsVersion()), slog.Int("messages", n))})
 	return s.ok("%d messages (%d octets)", n, octets)
 }
+
+// errTooManySessions answers a user who has as many connections as he may.
+var errTooManySessions = &Error{CodeSysTemp, "Too many connections of this user, try again later",
+	auth.Refuse(auth.ErrUnavailable, "too-many-sessions")}
 
 // impersonate records that somebody acts as another, before he does. What
 // cannot be recorded does not happen.
@@ -173,8 +181,25 @@ func (s *session) refused(ctx context.Context, id auth.Identity, err error) erro
 		if s.failures++; s.failures >= failMax {
 			s.dismiss()
 		}
+		s.hold(ctx, id.User)
 	}
 	return reply
+}
+
+// hold holds the reply to a refused login back, so that guessing is slow. It
+// looks the same whether or not the user exists. What was said before goes out
+// at once, and a client that leaves meanwhile, or says that it will send no
+// more, has lost its turn. KPOP, which has one try a connection, is answered at
+// once.
+func (s *session) hold(ctx context.Context, user string) {
+	if s.h.Hold == nil || s.state != authorization {
+		return
+	}
+	d, done, ok := s.h.Hold(s.peer(), user)
+	defer done()
+	if !ok || d > 0 && !s.c.Pause(ctx, d) {
+		s.dismiss()
+	}
 }
 
 // clip makes a name that a client made up fit for the log.

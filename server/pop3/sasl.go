@@ -70,7 +70,7 @@ func (s *session) exchange(ex auth.Exchange, response []byte) error {
 			return nil
 		}
 		if response, err = s.ask(challenge); err != nil {
-			return err
+			return orRejection(ex, err)
 		}
 		if done {
 			if len(response) > 0 {
@@ -82,14 +82,37 @@ func (s *session) exchange(ex auth.Exchange, response []byte) error {
 	return auth.Refuse(auth.ErrCredentials, "too-many-rounds")
 }
 
+// orRejection is err, of the answer to a challenge, unless the exchange was
+// refused before. RFC 7628 §3.2.3 has a client answer that challenge, but some
+// cancel, some send what is no base64, and some go away.
+func orRejection(ex auth.Exchange, err error) error {
+	r, ok := ex.(auth.Rejecter)
+	if !ok || r.Rejected() == nil {
+		return err
+	}
+	if e, ok := errors.AsType[ended](err); ok {
+		return rejected{r.Rejected(), e}
+	}
+	return r.Rejected()
+}
+
+// rejected is a refusal that nobody is there to hear.
+type rejected struct {
+	refusal error
+	ended
+}
+
 // ask sends a challenge and returns the client's response. The space behind
 // "+" is there without a challenge too: several clients insist on it.
 func (s *session) ask(challenge []byte) ([]byte, error) {
 	s.c.Printf("+ %s\r\n", base64.StdEncoding.EncodeToString(challenge))
 	line, err := s.c.ReadLine(saslMax)
 	if err != nil {
-		if errors.Is(err, server.ErrLineTooLong) {
+		switch {
+		case errors.Is(err, server.ErrLineTooLong):
 			return nil, malformed("Response is too long", err)
+		case errors.Is(err, server.ErrNoMemory):
+			return nil, noMemory(err)
 		}
 		return nil, ended{err}
 	}
@@ -115,6 +138,11 @@ func decode(text string) ([]byte, error) {
 	return base64.StdEncoding.Strict().DecodeString(text)
 }
 
+// noMemory answers a line that so many other clients' lines leave no room for.
+func noMemory(err error) *Error {
+	return &Error{CodeSysTemp, textSysTemp, auth.Refuse(fmt.Errorf("%w: %w", auth.ErrUnavailable, err), "no-memory")}
+}
+
 const textBase64 = "Response is not valid base64"
 
 func malformed(text string, err error) *Error {
@@ -123,12 +151,16 @@ func malformed(text string, err error) *Error {
 
 // notProven answers an exchange that did not end well.
 func (s *session) notProven(ctx context.Context, ex auth.Exchange, mechanism string, err error) error {
-	if _, ok := errors.AsType[ended](err); ok {
-		return err
+	if e, ok := errors.AsType[ended](err); ok {
+		return e
 	}
 	id := auth.Identity{Mechanism: mechanism}
 	if c, ok := ex.(auth.Claimant); ok {
 		id.User = c.Claimed()
+	}
+	if r, ok := errors.AsType[rejected](err); ok {
+		s.refused(ctx, id, r.refusal)
+		return r.ended
 	}
 	return s.refused(ctx, id, err)
 }

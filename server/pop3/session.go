@@ -78,6 +78,8 @@ func (s *session) run(ctx context.Context) error {
 			err = s.dispatch(ctx, string(line))
 		case errors.Is(err, server.ErrLineTooLong):
 			err = s.count(&Error{Text: "Line is too long", Err: err})
+		case errors.Is(err, server.ErrNoMemory):
+			err = noMemory(err)
 		default:
 			return err
 		}
@@ -206,6 +208,7 @@ func (s *session) close(ctx context.Context) {
 // release closes the maildrop. An error of it changes nothing for the client:
 // what was removed is removed.
 func (s *session) release() {
+	s.c.Vacate()
 	if err := s.drop.Close(); err != nil {
 		s.c.Log().Error("closing the maildrop", "maildrop", s.drop.Name(), "err", err)
 	}
