@@ -99,6 +99,7 @@ func (b *builder) chain() {
 			chain = append(chain, link)
 		}
 	}
+	b.asked = chain
 	if b.passwords = len(chain); b.passwords > 0 {
 		b.auth = b.throttled(chain)
 		b.salts()
