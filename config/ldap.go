@@ -179,7 +179,7 @@ func bindNames(dst *[]*Expression) func(*decoder, *hclsyntax.Attribute) {
 }
 
 // reserved are the attributes that a ticket or a certificate gives.
-var reserved = []string{"principal", "realm", "subject", "issuer", "serial", "fingerprint"}
+var reserved = []string{"principal", "realm", "subject", "issuer", "serial", "fingerprint", "sid", "pac_upn", "pac_account"}
 
 func isReserved(name string) bool {
 	return slices.ContainsFunc(reserved, func(r string) bool { return strings.EqualFold(r, name) })

@@ -55,6 +55,7 @@ type builder struct {
 
 	accept *krb5.Acceptor     // nil: no Kerberos
 	auth   auth.Authenticator // nil: no passwords
+	asked  auth.Chain         // what auth asks
 	users  scramUsers         // those of auth that can have keys for SCRAM
 	// throttle is what bounds guessing. nil: nothing.
 	throttle    *auth.Throttle
