@@ -81,6 +81,20 @@ func TestSambaRanges(t *testing.T) {
 	}
 }
 
+// TestSIDElsewhere: to another directory a SID is no name, which is no outage.
+func TestSIDElsewhere(t *testing.T) {
+	w := testenv.Start(t)
+	d, err := New(Config{URLs: []string{w.LDAP(t).TLSURL}, CAs: w.CA.Pool(), Timeout: 20 * time.Second,
+		Filter: func(auth.Identity, func(string) string) (string, error) { return "(cn=x)", nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if e, err := d.readEntry(t.Context(), "<SID=S-1-5-21-1-2-3-513>", "1.1"); err != nil || e.DN != "" {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
 func FuzzDomainOf(f *testing.F) {
 	f.Add([]byte("\x01\x02\x00\x00\x00\x00\x00\x05\x15\x00\x00\x00\x01\x02\x03\x04"))
 	f.Add([]byte("\x01\xff\x00\x00\x00\x00\x00\x05"))
