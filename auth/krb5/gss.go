@@ -64,29 +64,46 @@ func frameToken(id uint16, msg []byte) []byte {
 // derOnly returns the contents of b, which must be one element with the given
 // tag and nothing else.
 func derOnly(b []byte, tag byte) ([]byte, error) {
-	if len(b) < 2 || b[0] != tag {
-		return nil, fmt.Errorf("%w: no element %#x", errGSSToken, tag)
+	e, rest, err := derNext(b, tag)
+	if err != nil {
+		return nil, err
 	}
-	n, rest := int(b[1]), b[2:]
+	if len(rest) > 0 {
+		return nil, fmt.Errorf("%w: %d octets behind the end", errGSSToken, len(rest))
+	}
+	return e.content, nil
+}
+
+// A derElement is an element of DER, and its contents.
+type derElement struct{ whole, content []byte }
+
+// derNext returns the element that b begins with, which must have the given
+// tag, and what is behind it. The contents are not nil.
+func derNext(b []byte, tag byte) (e derElement, rest []byte, err error) {
+	if len(b) < 2 || b[0] != tag {
+		return e, nil, fmt.Errorf("%w: no element %#x", errGSSToken, tag)
+	}
+	n, head := int(b[1]), 2
 	if n >= 0x80 {
 		octets := n & 0x7f
 		// More than four would be beyond any bound; none is BER's indefinite.
-		if octets == 0 || octets > 4 || len(rest) < octets {
-			return nil, fmt.Errorf("%w: length", errGSSToken)
+		if octets == 0 || octets > 4 || len(b) < head+octets {
+			return e, nil, fmt.Errorf("%w: length", errGSSToken)
 		}
 		n = 0
-		for _, o := range rest[:octets] {
+		for _, o := range b[head : head+octets] {
 			n = n<<8 | int(o)
 		}
-		if rest[0] == 0 || n < 0x80 {
-			return nil, fmt.Errorf("%w: length is not DER", errGSSToken)
+		if b[head] == 0 || n < 0x80 {
+			return e, nil, fmt.Errorf("%w: length is not DER", errGSSToken)
 		}
-		rest = rest[octets:]
+		head += octets
 	}
-	if n != len(rest) {
-		return nil, fmt.Errorf("%w: %d octets announced, %d there", errGSSToken, n, len(rest))
+	if n > len(b)-head {
+		return e, nil, fmt.Errorf("%w: %d octets announced, %d there", errGSSToken, n, len(b)-head)
 	}
-	return rest, nil
+	end := head + n
+	return derElement{b[:end:end], b[head:end:end]}, b[end:], nil
 }
 
 func appendDERLength(b []byte, n int) []byte {
