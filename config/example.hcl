@@ -138,6 +138,11 @@ authenticator "file" "services" {
 # first that answers is asked.
 #authenticator "ldap" "corp" {
 #  urls               = ["ldaps://dc1.corp.example", "ldaps://dc2.corp.example"] # or ldap://, ldapi://%2Frun%2Fslapd%2Fldapi
+#  # or those that DNS names (_ldaps._tcp, else _ldap._tcp on its port for TLS; ldap:// for
+#  # StartTLS), the site's first. Each must be a host of the domain, with a certificate of
+#  # its own name from one of the authorities:
+#  #discover          = "ldaps://corp.example"
+#  #site              = "Berlin"
 #  ca_file            = "/etc/kpopd/ca.pem"
 #  bind_dn            = "cn=kpopd,ou=services,dc=corp,dc=example"
 #  bind_password_file = "/etc/kpopd/ldap.secret"
