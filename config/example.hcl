@@ -24,7 +24,9 @@ state_dir = "/var/lib/kpopd"
 # {SCRAM-SHA-256} or {PLAIN} in the file of users: some clients prefer it to
 # PLAIN and give up when it fails. Named here, it is offered as soon as anybody
 # has. SCRAM-SHA-1, which needs {SCRAM-SHA-1} or {PLAIN}, and APOP, which needs
-# {PLAIN}, passwords that are stored in the clear, only when they are named.
+# {PLAIN}, passwords that are stored in the clear, only when they are named; and
+# so GSS-SPNEGO, which is Kerberos for clients of Windows and Cyrus SASL that do
+# not speak GSSAPI: without a layer, only the replay cache protects its tickets.
 # OAUTHBEARER and XOAUTH2 come with an authenticator "oauth".
 #mechanisms = ["GSSAPI", "SCRAM-SHA-256-PLUS", "PLAIN"]
 

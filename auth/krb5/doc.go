@@ -11,14 +11,15 @@
 // server's side of the sendauth protocol of MIT Kerberos, versions 5 entirely
 // and 4 as far as is needed to refuse it. GSSAPI is RFC 4752 on RFC 4121 (the
 // framing of RFC 2743 §3.1, the checksum 0x8003, Wrap tokens) with the channel
-// bindings of RFC 5929 and RFC 9266.
+// bindings of RFC 5929 and RFC 9266. GSS-SPNEGO is the same context negotiated
+// by RFC 4178, with its MIC tokens, and no other mechanism.
 //
 // Left out on purpose: the enctypes that RFC 8429 and RFC 6649 retired, user to
 // user authentication (RFC 4120 §3.7), the reading of authorization data other
-// than its criticality and the PAC of Active Directory ([MS-PAC]), and a check of the transited path: tickets whose path
-// no KDC checked are refused (RFC 4120 §2.7). Of GSS-API, MIC tokens,
-// delegated credentials, DCE style and all per-message tokens older than RFC
-// 4121 are left out.
+// than its criticality and the PAC of Active Directory ([MS-PAC]), and a check
+// of the transited path: tickets whose path no KDC checked are refused
+// (RFC 4120 §2.7). Of GSS-API, delegated credentials, DCE style and all
+// per-message tokens older than RFC 4121 are left out.
 //
 // The library decodes and ciphers, no more. Whatever could make it panic is
 // checked first, and a panic that happens all the same is a refusal.
