@@ -109,6 +109,12 @@ kerberos {
   channel_binding = "allow"            # none | allow | require
   security_layers = ["none", "integrity", "confidentiality"]
   max_skew        = "5m"
+
+  # MIT's rules for local names (krb5.conf(5)), and a file with more of them, of
+  # which the default realm's count. The first that applies makes local_user; where
+  # no account rule matches, that is the maildrop, and without one there is none.
+  #auth_to_local      = ["RULE:[1:$1@$0](.*@PARTNER\\.EXAMPLE)s/@.*//", "DEFAULT"]
+  #auth_to_local_file = "/etc/krb5.conf"
 }
 
 # -------------------------------------------------------------- authenticators
@@ -210,6 +216,7 @@ authenticator "file" "services" {
 #              whole principal
 #   domain     what follows the '@' of user, if there is one
 #   principal  and realm, of a ticket
+#   local_user what auth_to_local makes of the principal
 #   mechanism  how the proof was made: "USER", "GSSAPI", "EXTERNAL" (a client
 #              certificate), "KPOP" (by USER or EXTERNAL) ...
 #   listener   the label of the listener, and address of the client
@@ -222,8 +229,8 @@ authenticator "file" "services" {
 #              and fingerprint (SHA-256), both in lower-case hexadecimal
 #
 # and lower upper trimsuffix split join replace regex contains basename sha256
-# env file. A rule that uses an attr that the entry lacks, or a regex that does
-# not match, does not match. No slash of a value becomes one of the name.
+# env file. A rule that uses an attr that the entry lacks, local_user where there is
+# none, or a regex that does not match, does not match. No slash of a value becomes one of the name.
 #
 # Whom no rule matches, or without any account block: whoever has a login name,
 # or a ticket of the keytab's own realm and one component, has the maildrop of

@@ -47,6 +47,13 @@ type Kerberos struct {
 	// MaxSkew is by how much a client's clock may differ, 1s to 15m. Default:
 	// 5m (RFC 4120 §8.2). Authenticators are remembered for twice as long.
 	MaxSkew time.Duration
+	// AuthToLocal are MIT's rules for the local names of principals, "DEFAULT"
+	// or "RULE:…" (krb5.conf(5)): the first that applies makes local_user, and
+	// where no account rule matches, that is the maildrop. Default: nil, none.
+	AuthToLocal []string
+	// AuthToLocalFile is a krb5.conf with more of them, those of the keytab's
+	// realm, which come behind. Default: "", none.
+	AuthToLocalFile string
 }
 
 func (f *File) readKerberos(d *decoder, b *hclsyntax.Block) {
@@ -60,6 +67,13 @@ func (f *File) readKerberos(d *decoder, b *hclsyntax.Block) {
 		may("channel_binding", value(oneOf(&k.ChannelBinding, BindNone, BindAllow, BindRequire))),
 		may("security_layers", value(list(&k.SecurityLayers, layer))),
 		may("max_skew", value(duration(&k.MaxSkew, time.Second, 15*time.Minute, ""))),
+		may("auth_to_local", value(list(&k.AuthToLocal, str))),
+		may("auth_to_local_file", value(path(&k.AuthToLocalFile))),
 	}})
 	f.Kerberos = k
+}
+
+// translates reports whether there are local names.
+func (k *Kerberos) translates() bool {
+	return k != nil && (k.AuthToLocal != nil || k.AuthToLocalFile != "")
 }
