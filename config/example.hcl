@@ -52,7 +52,8 @@ listener "pop3s" {
   #client_certificates = "request"               # none | request | require; absent: request
                                                  # where EXTERNAL takes them, else none
   #allow_from          = ["192.0.2.0/24", "2001:db8::/32"]
-  #sdps                = true                    # (later) logins as user@host too
+  #sdps                = true                    # see below
+  #sdps_separators     = "@+"                    # the last in a name counts
   #proxy_protocol_from = ["192.0.2.5"]           # (later) must send a PROXY header
 
   # Other rules for the clients of some networks. The first network that holds
@@ -69,6 +70,17 @@ listener "kpop" {
   protocol = "kpop"
   tls      = "starttls"
 }
+
+# SDPS is Demon's Standard Dial-up POP3 Service, for hosts that collect the mail of
+# all their users. The account is the host's: a login as user@host takes the
+# password, or the ticket, of host, and sees of its maildrop what was sent to user,
+# by the local part of the envelope's recipient; host alone sees all. Both have the
+# one lock and the same unique-ids. *ENV tells a message's envelope, as the delivery
+# agent left it above the topmost Received: Return-Path or X-Envelope-From, and
+# X-Envelope-To, X-Original-To, Delivered-To or Envelope-To. One that does not tell
+# its recipient is in the whole maildrop only. Where a rule makes the maildrop's
+# name of sdps_user (see accounts), that user has it for himself, whole. On such a
+# listener each name with a separator is user@host: others need one of their own.
 
 # (later) Delivery, and the administrator's tools.
 #listener "lmtp" {
@@ -185,6 +197,7 @@ authenticator "file" "services" {
 #   principal  and realm, of a ticket
 #   mechanism  how the proof was made: "USER", "GSSAPI", "EXTERNAL" (a client
 #              certificate), "KPOP" (by USER or EXTERNAL) ...
+#   sdps_user  whose mail a login of SDPS asks for, and sdps_host whose account that is
 #   listener   the label of the listener, and address of the client
 #   groups     from the directory: the DN of each group, and its name ("pop-users").
 #              Ask for the DN where more than the administrator can make groups

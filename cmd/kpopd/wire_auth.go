@@ -94,7 +94,7 @@ func (b *builder) chain() {
 		}
 	}
 	if b.passwords = len(chain); b.passwords > 0 {
-		b.auth = b.throttled(chain)
+		b.auth = auth.SDPS{Auth: b.throttled(chain)}
 		b.salts()
 	}
 	if len(b.certs) > 0 {
