@@ -104,7 +104,8 @@ type Identity struct {
 	// Expires is when the proof ends, as a ticket does. Zero: never.
 	Expires time.Time
 	// Attrs are further facts about the identity: "principal" (printable, with
-	// realm) and "realm" for a ticket; "subject", "issuer" (RFC 4514), "serial"
+	// realm) and "realm" for a ticket, with "sid", "pac_upn" and "pac_account"
+	// where Active Directory wrote them into it; "subject", "issuer" (RFC 4514), "serial"
 	// (lower-case hexadecimal) and "fingerprint" (of SHA-256, likewise) for a
 	// client's certificate; and what a directory adds.
 	Attrs map[string]string
@@ -116,7 +117,7 @@ type Identity struct {
 // proven, so that no directory and no issuer may give it.
 func IsProofAttr(name string) bool {
 	switch strings.ToLower(name) {
-	case "principal", "realm", "subject", "issuer", "serial", "fingerprint":
+	case "principal", "realm", "subject", "issuer", "serial", "fingerprint", "sid", "pac_upn", "pac_account":
 		return true
 	}
 	return false

@@ -121,6 +121,14 @@ kerberos {
   channel_binding = "allow"            # none | allow | require
   security_layers = ["none", "integrity", "confidentiality"]
   max_skew        = "5m"
+  # Active Directory and Samba write into a ticket which account its client has
+  # and which groups that is in (the PAC). It becomes groups and attributes, see
+  # accounts below. use-if-valid takes tickets without one, as MIT's, and with one
+  # that is not right, in no groups; a rule that keeps a group out needs
+  # "require". Clients of other realms speak for their own domain only, and only
+  # where the SIDs of ours are given (Get-ADDomain | Select DomainSID).
+  pac             = "use-if-valid"     # ignore | use-if-valid | require
+  #domain_sids    = ["S-1-5-21-1004336348-1177238915-682003330"]
 }
 
 # -------------------------------------------------------------- authenticators
@@ -142,6 +150,11 @@ authenticator "file" "services" {
 # first that answers is asked.
 #authenticator "ldap" "corp" {
 #  urls               = ["ldaps://dc1.corp.example", "ldaps://dc2.corp.example"] # or ldap://, ldapi://%2Frun%2Fslapd%2Fldapi
+#  # or those that DNS names (_ldaps._tcp, else _ldap._tcp on its port for TLS; ldap:// for
+#  # StartTLS), the site's first. Each must be a host of the domain, with a certificate of
+#  # its own name from one of the authorities:
+#  #discover          = "ldaps://corp.example"
+#  #site              = "Berlin"
 #  ca_file            = "/etc/kpopd/ca.pem"
 #  bind_dn            = "cn=kpopd,ou=services,dc=corp,dc=example"
 #  bind_password_file = "/etc/kpopd/ldap.secret"
@@ -228,11 +241,14 @@ authenticator "file" "services" {
 #   listener   the label of the listener, and address of the client
 #   groups     from the directory: the DN of each group, and its name ("pop-users").
 #              Ask for the DN where more than the administrator can make groups.
-#              Those of a token's groups_claim are among them, as they are written
+#              Those of a token's groups_claim are among them, as they are written,
+#              and from the PAC of a ticket SIDs, such as "S-1-5-21-...-1105"
 #   attr.NAME  from the directory: of several values the first in byte order; from
 #              the claims of a token, unless the directory has the same; of a
 #              client certificate: subject and issuer (as in RFC 4514), serial
-#              and fingerprint (SHA-256), both in lower-case hexadecimal
+#              and fingerprint (SHA-256), both in lower-case hexadecimal; of the PAC
+#              of a ticket: sid, the account's SID, which is never given to another,
+#              and of the keytab's own realm pac_upn and pac_account (sAMAccountName)
 #
 # and lower upper trimsuffix split join replace regex contains basename sha256
 # env file. A rule that uses an attr that the entry lacks, or a regex that does

@@ -127,6 +127,7 @@ maildrop "maildir" {
 			Keytab: "/etc/krb5.keytab", Service: "pop", ChannelBinding: config.BindAllow,
 			SecurityLayers: []config.SecurityLayer{config.LayerNone, config.LayerIntegrity, config.LayerConfidentiality},
 			MaxSkew:        5 * time.Minute,
+			PAC:            config.PACIfValid,
 		},
 		Accounts: make([]config.Account, 1),
 		Maildrop: config.Maildrop{Kind: "maildir", Root: "/srv/mail"},
@@ -189,7 +190,8 @@ func TestEverything(t *testing.T) {
 	if got := f.TLS.Certificates[1].CertFile; got != filepath.Join(dir, "other.crt") {
 		t.Errorf("relative path: %s", got)
 	}
-	if f.TLS.MinVersion != tls.VersionTLS13 || f.Kerberos.MaxSkew != 2*time.Minute || f.Kerberos.ChannelBinding != config.BindRequire {
+	if f.TLS.MinVersion != tls.VersionTLS13 || f.Kerberos.MaxSkew != 2*time.Minute || f.Kerberos.ChannelBinding != config.BindRequire ||
+		f.Kerberos.PAC != config.PACRequire || len(f.Kerberos.DomainSIDs) != 1 {
 		t.Errorf("tls %+v, kerberos %+v", f.TLS, f.Kerberos)
 	}
 	wantLDAP := &config.LDAP{
