@@ -55,7 +55,8 @@ listener "pop3s" {
   #client_certificates = "request"               # none | request | require; absent: request
                                                  # where EXTERNAL takes them, else none
   #allow_from          = ["192.0.2.0/24", "2001:db8::/32"]
-  #sdps                = true                    # (later) logins as user@host too
+  #sdps                = true                    # see below
+  #sdps_separators     = "@+"                    # the last in a name counts
   #proxy_protocol_from = ["192.0.2.5"]           # (later) must send a PROXY header
 
   # Other rules for the clients of some networks. The first network that holds
@@ -72,6 +73,17 @@ listener "kpop" {
   protocol = "kpop"
   tls      = "starttls"
 }
+
+# SDPS is Demon's Standard Dial-up POP3 Service, for hosts that collect the mail of
+# all their users. The account is the host's: a login as user@host takes the
+# password, or the ticket, of host, and sees of its maildrop what was sent to user,
+# by the local part of the envelope's recipient; host alone sees all. Both have the
+# one lock and the same unique-ids. *ENV tells a message's envelope, as the delivery
+# agent left it above the topmost Received: Return-Path or X-Envelope-From, and
+# X-Envelope-To, X-Original-To, Delivered-To or Envelope-To. One that does not tell
+# its recipient is in the whole maildrop only. Where a rule makes the maildrop's
+# name of sdps_user (see accounts), that user has it for himself, whole. On such a
+# listener each name with a separator is user@host: others need one of their own.
 
 # (later) Delivery, and the administrator's tools.
 #listener "lmtp" {
@@ -119,6 +131,12 @@ kerberos {
   # where the SIDs of ours are given (Get-ADDomain | Select DomainSID).
   pac             = "use-if-valid"     # ignore | use-if-valid | require
   #domain_sids    = ["S-1-5-21-1004336348-1177238915-682003330"]
+
+  # MIT's rules for local names (krb5.conf(5)), and a file with more of them, of
+  # which the default realm's count. The first that applies makes local_user; where
+  # no account rule matches, that is the maildrop, and without one there is none.
+  #auth_to_local      = ["RULE:[1:$1@$0](.*@PARTNER\\.EXAMPLE)s/@.*//", "DEFAULT"]
+  #auth_to_local_file = "/etc/krb5.conf"
 }
 
 # -------------------------------------------------------------- authenticators
@@ -225,8 +243,10 @@ authenticator "file" "services" {
 #              whole principal
 #   domain     what follows the '@' of user, if there is one
 #   principal  and realm, of a ticket
+#   local_user what auth_to_local makes of the principal
 #   mechanism  how the proof was made: "USER", "GSSAPI", "EXTERNAL" (a client
 #              certificate), "KPOP" (by USER or EXTERNAL) ...
+#   sdps_user  whose mail a login of SDPS asks for, and sdps_host whose account that is
 #   listener   the label of the listener, and address of the client
 #   groups     from the directory: the DN of each group, and its name ("pop-users").
 #              Ask for the DN where more than the administrator can make groups.
@@ -240,8 +260,10 @@ authenticator "file" "services" {
 #              and of the keytab's own realm pac_upn and pac_account (sAMAccountName)
 #
 # and lower upper trimsuffix split join replace regex contains basename sha256
-# env file. A rule that uses an attr that the entry lacks, or a regex that does
-# not match, does not match. No slash of a value becomes one of the name.
+# env file. A rule that uses an attr that the entry lacks, local_user where there is
+# none, or a regex that does not match, does not match. No slash of a value becomes
+# one of the name. "kpopd explain NAME -config FILE" says what each rule makes of
+# somebody, and why.
 #
 # Whom no rule matches, or without any account block: whoever has a login name,
 # or a ticket of the keytab's own realm and one component, has the maildrop of

@@ -128,7 +128,7 @@ func ldapTemplate(e *config.Expression, unjudged error) ldap.Template {
 		return nil
 	}
 	return func(id auth.Identity, escape func(string) string) (string, error) {
-		text, err := e.EvalEscaped(facts(id, auth.Peer{}, ""), escape)
+		text, err := e.EvalEscaped(facts(id, auth.Peer{}, &config.Listener{}), escape)
 		switch {
 		case errors.Is(err, config.ErrNoMatch):
 			return "", auth.Refuse(fmt.Errorf("%w: %w", auth.ErrUnknown, err), "no-filter-for-name")
