@@ -56,8 +56,10 @@ type Config struct {
 	// given here: of several values the first in byte order, so that all
 	// servers agree.
 	Attributes []string
-	// NestedGroups adds the groups that somebody's groups are in, which takes a
-	// search for each. false: only those that memberOf of the entry names.
+	// NestedGroups adds the groups that somebody's groups are in: with one
+	// search where the directory is Active Directory, else with one for each
+	// group. false: only those that memberOf of the entry names, and in Active
+	// Directory the primary group.
 	NestedGroups bool
 	// DisabledAttribute is an attribute whose value TRUE says that the entry
 	// may not log in, besides userAccountControl, accountExpires (Active
@@ -92,11 +94,12 @@ type Budget = auth.Budget
 // A Directory is an [auth.Authenticator] and an [auth.Directory]. It is safe
 // for concurrent use.
 type Directory struct {
-	c        Config
-	servers  []*server
-	verdicts *auth.Verdicts
-	pace     auth.Pace // of binds
-	whole    auth.Pace // of wrong passwords, with the search
+	c         Config
+	servers   []*server
+	verdicts  *auth.Verdicts
+	pace      auth.Pace // of binds
+	whole     auth.Pace // of wrong passwords, with the search
+	rootEntry rootCache
 
 	mu     sync.Mutex // between the start of a probe and Close
 	closed bool
@@ -111,8 +114,9 @@ var (
 	_ auth.Directory     = (*Directory)(nil)
 )
 
-// reserved are the attributes that a ticket gives. An entry must not.
-var reserved = []string{"principal", "realm"}
+// reserved are the attributes that a ticket or a client certificate gives. An
+// entry must not.
+var reserved = []string{"principal", "realm", "subject", "issuer", "serial", "fingerprint"}
 
 // New returns a Directory, which connects when it is first asked.
 func New(c Config) (*Directory, error) {
@@ -121,7 +125,7 @@ func New(c Config) (*Directory, error) {
 	}
 	for _, name := range c.Attributes {
 		if slices.ContainsFunc(reserved, func(r string) bool { return strings.EqualFold(r, name) }) {
-			return nil, fmt.Errorf("ldap: the attribute %q has the name of what a ticket says", name)
+			return nil, fmt.Errorf("ldap: the attribute %q has the name of what a ticket or a certificate says", name)
 		}
 	}
 	c.Source = cmp.Or(c.Source, "ldap")

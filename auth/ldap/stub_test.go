@@ -21,8 +21,9 @@ import (
 type stub struct {
 	addr string
 	bind func(dn, password string) (code int, diagnostic string, controls *ber.Packet)
-	find func(send func(op *ber.Packet)) // instead of that entry
-	ext  func(net.Conn) bool             // what follows an extended request; true: go on
+	find func(send func(op *ber.Packet))                     // instead of that entry
+	ask  func(search *ber.Packet, send func(op *ber.Packet)) // the same, knowing what is asked
+	ext  func(net.Conn) bool                                 // what follows an extended request; true: go on
 
 	mu    sync.Mutex
 	binds []string // DN, a space, and the password
@@ -76,7 +77,7 @@ func (s *stub) serve(c net.Conn) {
 		case goldap.ApplicationBindRequest:
 			s.answerBind(op, send)
 		case goldap.ApplicationSearchRequest:
-			s.answerSearch(send)
+			s.answerSearch(op, send)
 		case goldap.ApplicationExtendedRequest:
 			if s.ext == nil || !s.ext(c) {
 				return
@@ -103,10 +104,13 @@ func (s *stub) answerBind(op *ber.Packet, send func(*ber.Packet, ...*ber.Packet)
 	}
 }
 
-func (s *stub) answerSearch(send func(*ber.Packet, ...*ber.Packet)) {
-	if s.find != nil {
+func (s *stub) answerSearch(search *ber.Packet, send func(*ber.Packet, ...*ber.Packet)) {
+	switch {
+	case s.ask != nil:
+		s.ask(search, func(op *ber.Packet) { send(op) })
+	case s.find != nil:
 		s.find(func(op *ber.Packet) { send(op) })
-	} else {
+	default:
 		send(entry("cn=alice", map[string]string{"uid": "alice"}))
 	}
 	send(result(goldap.ApplicationSearchResultDone, 0, ""))
@@ -134,18 +138,29 @@ func octets(s string) *ber.Packet {
 
 // entry is a SearchResultEntry (RFC 4511 §4.5.2).
 func entry(dn string, attrs map[string]string) *ber.Packet {
+	lists := map[string][]string{}
+	for name, value := range attrs {
+		lists[name] = []string{value}
+	}
+	return fullEntry(dn, lists)
+}
+
+// fullEntry is an entry whose attributes may have several values, or none.
+func fullEntry(dn string, attrs map[string][]string) *ber.Packet {
 	p := ber.Encode(ber.ClassApplication, ber.TypeConstructed, goldap.ApplicationSearchResultEntry, nil, "")
 	p.AppendChild(octets(dn))
-	list := ber.NewSequence("")
-	for name, value := range attrs {
+	all := ber.NewSequence("")
+	for name, list := range attrs {
 		values := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSet, nil, "")
-		values.AppendChild(octets(value))
+		for _, value := range list {
+			values.AppendChild(octets(value))
+		}
 		a := ber.NewSequence("")
 		a.AppendChild(octets(name))
 		a.AppendChild(values)
-		list.AppendChild(a)
+		all.AppendChild(a)
 	}
-	p.AppendChild(list)
+	p.AppendChild(all)
 	return p
 }
 

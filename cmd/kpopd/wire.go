@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kpopd/auth"
+	"kpopd/auth/clientcert"
 	"kpopd/auth/krb5"
 	"kpopd/auth/ldap"
 	"kpopd/config"
@@ -33,6 +34,8 @@ type parts struct {
 	throttle *auth.Throttle
 	keytab   *krb5.Keytab
 	keytabAt string
+	// commitKeytab puts the keys that were read into use. nil: they are.
+	commitKeytab func()
 
 	scramSecret []byte
 	directories []*ldap.Directory
@@ -51,8 +54,12 @@ type builder struct {
 	accept *krb5.Acceptor     // nil: no Kerberos
 	auth   auth.Authenticator // nil: no passwords
 	users  scramUsers         // those of auth that can have keys for SCRAM
-	// throttle is what bounds guessing at auth. nil: nothing.
+	// throttle is what bounds guessing. nil: nothing.
 	throttle    *auth.Throttle
+	passwords   int                     // how many authenticators auth has
+	clients     *clientcert.Authorities // of client certificates. nil: none
+	certs       auth.Chain              // who is who by certificate
+	external    auth.Authenticator      // certs, throttled. nil: nobody
 	scramSecret []byte
 	warned      []string // schemes of SCRAM that nobody has
 	store       maildrop.Store
@@ -69,18 +76,21 @@ func (b *builder) build() (*parts, config.Diagnostics) {
 	f := b.file
 	b.next = &parts{
 		stateDir: f.StateDir,
-		limits:   server.Limits{Conns: f.Limits.Connections, PerAddress: f.Limits.ConnectionsPerAddress},
+		limits: server.Limits{
+			Conns: f.Limits.Connections, PerAddress: f.Limits.ConnectionsPerAddress,
+			PerUser: f.Limits.ConnectionsPerUser, Memory: f.Limits.MemoryBeforeLogin,
+		},
 	}
 	if !b.dry {
 		b.state()
 	}
+	b.throttling()
 	b.kerberos()
+	b.clientAuthorities()
 	b.chain()
 	b.maildrops()
 	b.endpoints()
-	if f.Audit != nil {
-		b.absent(f.Audit.Header, "An audit log")
-	}
+	b.audit()
 	diags := config.DiagnosticsOf(errors.Join(b.errs...))
 	if diags.HasErrors() {
 		b.next.part()
@@ -124,27 +134,51 @@ func (b *builder) endpoints() {
 	for i := range b.file.Listeners {
 		l := &b.file.Listeners[i]
 		b.unsupported(l)
-		h := &pop3.Handler{
-			Hostname: b.file.Hostname,
-			Open:     b.opener(l),
-			Clear:    clearOf(l.LoginWithoutTLS),
+		if b.file.Kerberos == nil && len(b.file.Authenticators) == 0 {
+			b.fail(l.Header, "Nobody can log in at listener %s: there is no kerberos block and no authenticator", l.Name)
 		}
-		busy := "-ERR [SYS/TEMP] Too many connections, try again later"
-		switch l.Protocol {
-		case config.KPOP:
-			h.Admit = admitKPOP(b.accept)
-			busy = "" // a KPOP client expects no text first
-		default:
-			b.proofs(l, h)
+		e := &server.Endpoint{Name: l.Name, Handler: b.policies(l), LoginTimeout: l.LoginTimeout, IdleTimeout: l.Autologout,
+			AllowFrom: l.AllowFrom}
+		if l.Protocol != config.KPOP { // a KPOP client expects no text first
+			e.Busy = "-ERR [SYS/TEMP] Too many connections, try again later"
 		}
-		e := &server.Endpoint{Name: l.Name, Handler: h, LoginTimeout: l.LoginTimeout, IdleTimeout: l.Autologout,
-			AllowFrom: l.AllowFrom, Busy: busy}
 		if l.TLS != config.TLSOff {
 			e.TLS, e.Implicit = tls, l.TLS == config.TLSImplicit
+			b.askClients(l, e)
 		}
 		b.next.listeners = append(b.next.listeners,
 			listener{network: l.Address.Network, address: l.Address.Addr, endpoint: e, at: l.At("address")})
 	}
+}
+
+// policies builds the handler of a listener, or one for each of its networks
+// and one for all others.
+func (b *builder) policies(l *config.Listener) server.Handler {
+	other := b.handler(l, nil, l.LoginWithoutTLS)
+	if len(l.Networks) == 0 {
+		return other
+	}
+	networks := &server.Networks{Else: other}
+	for i := range l.Networks {
+		n := &l.Networks[i]
+		networks.First = append(networks.First, server.Network{Name: n.Name, From: n.From, Handler: b.handler(l, n, n.LoginWithoutTLS)})
+	}
+	return networks
+}
+
+// handler builds what serves the clients of a network, or of none where n is
+// nil.
+func (b *builder) handler(l *config.Listener, n *config.Network, clear config.ClearLogin) *pop3.Handler {
+	h := &pop3.Handler{Hostname: b.file.Hostname, Grant: b.granter(l), Open: b.opener(), Clear: clearOf(clear)}
+	if b.throttle != nil {
+		h.Hold = b.throttle.Hold
+	}
+	if l.Protocol == config.KPOP {
+		h.Admit, h.Mechanisms = admitKPOP(b.accept), ticketMechanisms(l)
+	} else {
+		b.proofs(l, n, h)
+	}
+	return h
 }
 
 func (b *builder) unsupported(l *config.Listener) {
@@ -168,19 +202,22 @@ func clearOf(c config.ClearLogin) pop3.Clear {
 	return pop3.ClearTickets
 }
 
-// opener returns what turns an identity into its locked maildrop.
-func (b *builder) opener(l *config.Listener) func(context.Context, auth.Identity, auth.Peer) (*maildrop.Drop, error) {
-	accounts, store, lookup := b.accounts(l.Name), b.store, b.lookup()
-	locker := byPlace{b.next.locker, b.file.Maildrop.RelPath}
-	return func(ctx context.Context, id auth.Identity, p auth.Peer) (*maildrop.Drop, error) {
+// granter returns what gives an identity its maildrop.
+func (b *builder) granter(l *config.Listener) func(context.Context, auth.Identity, auth.Peer) (auth.Grant, error) {
+	accounts, lookup := b.accounts(l.Name), b.lookup()
+	return func(ctx context.Context, id auth.Identity, p auth.Peer) (auth.Grant, error) {
 		id, err := lookup(ctx, id)
 		if err != nil {
-			return nil, err
+			return auth.Grant{}, err
 		}
-		name, err := accounts.Maildrop(id, p)
-		if err != nil {
-			return nil, err
-		}
+		return accounts.Decide(id, p, nil)
+	}
+}
+
+// opener returns what locks and opens a maildrop.
+func (b *builder) opener() func(context.Context, string) (*maildrop.Drop, error) {
+	store, locker := b.store, byPlace{b.next.locker, b.file.Maildrop.RelPath}
+	return func(ctx context.Context, name string) (*maildrop.Drop, error) {
 		ctx, cancel := context.WithTimeout(ctx, openTimeout)
 		defer cancel()
 		return maildrop.Open(ctx, name, locker, store)
@@ -189,6 +226,14 @@ func (b *builder) opener(l *config.Listener) func(context.Context, auth.Identity
 
 // openTimeout bounds the reading of a maildrop at login.
 const openTimeout = 2 * time.Minute
+
+// commit puts into use what was prepared in parts that outlive a reload. The
+// rest of the configuration is right by then.
+func (p *parts) commit() {
+	if p.commitKeytab != nil {
+		p.commitKeytab()
+	}
+}
 
 // close lets go of what has a state of its own.
 func (p *parts) close() error {

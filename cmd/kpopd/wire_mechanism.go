@@ -18,6 +18,7 @@ type offer struct {
 const (
 	needsPasswords = "an authenticator that has passwords"
 	needsKerberos  = "a kerberos block"
+	needsClients   = `an authenticator "certificate"`
 )
 
 // offers are the mechanisms of this release but APOP, which is a command of
@@ -28,21 +29,20 @@ var offers = map[string]offer{
 	"SCRAM-SHA-256":      {(*builder).scram, needsPasswords},
 	"SCRAM-SHA-1-PLUS":   {(*builder).scram, needsPasswords},
 	"SCRAM-SHA-1":        {(*builder).scram, needsPasswords},
+	"EXTERNAL":           {(*builder).externalMechanism, needsClients},
 	"PLAIN":              {(*builder).plain, needsPasswords},
 }
 
 // safe are the mechanisms offered where none are named, in the order of
 // preference. GSSAPI comes first, for fetchmail's short sight (see pop3's
 // CAPA). SCRAM with SHA-1 is for those who name it.
-var safe = []string{"GSSAPI", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN"}
+var safe = []string{"GSSAPI", "EXTERNAL", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN"}
 
-// proofs sets what a POP3 listener takes as proof. USER and PASS go with
+// proofs sets what a POP3 listener takes as proof from the clients of a
+// network, or from those of none where n is nil. USER and PASS go with
 // PLAIN, which shows the same secret; APOP is taken only where it is named.
-func (b *builder) proofs(l *config.Listener, h *pop3.Handler) {
-	names, at := l.Mechanisms, l.At("mechanisms")
-	if names == nil {
-		names, at = b.file.Mechanisms, b.file.At("mechanisms")
-	}
+func (b *builder) proofs(l *config.Listener, n *config.Network, h *pop3.Handler) {
+	names, at := b.mechanisms(l, n)
 	named := names != nil
 	if !named {
 		names = safe
@@ -52,9 +52,18 @@ func (b *builder) proofs(l *config.Listener, h *pop3.Handler) {
 		b.proof(h, name, named, at)
 	}
 	besides(h.Mechanisms)
-	if b.file.Kerberos == nil && len(b.file.Authenticators) == 0 {
-		b.fail(l.Header, "Nobody can log in at listener %s: there is no kerberos block and no authenticator", l.Name)
+}
+
+// mechanisms returns what is named for the clients of a network, nil where
+// nothing is, and where: for it, for its listener, or for all.
+func (b *builder) mechanisms(l *config.Listener, n *config.Network) ([]string, config.Range) {
+	switch {
+	case n != nil && n.Mechanisms != nil:
+		return n.Mechanisms, n.At("mechanisms")
+	case l.Mechanisms != nil:
+		return l.Mechanisms, l.At("mechanisms")
 	}
+	return b.file.Mechanisms, b.file.At("mechanisms")
 }
 
 // proof adds one mechanism to those of a listener. named: the configuration

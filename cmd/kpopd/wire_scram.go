@@ -42,7 +42,7 @@ func (b *builder) scram(name string, named bool) auth.Mechanism {
 	if hash == "" || len(b.users) == 0 {
 		return nil
 	}
-	users, only := b.users, len(b.users) == len(b.file.Authenticators)
+	users, only := b.users, len(b.users) == b.passwords
 	m := &scram.Mechanism{Hash: hash, Plus: plus, Keys: users, Secret: b.scramSecret}
 	m.Offered = func() bool {
 		have, all := users.count(hash)

@@ -97,9 +97,10 @@ account {
 }
 
 account {
-  when          = attr.mailbox != ""
-  maildrop      = attr.mailbox
-  allow_authzid = contains(groups, "help-desk")
+  when               = attr.mailbox != ""
+  maildrop           = attr.mailbox
+  allow_authzid      = contains(groups, "help-desk")
+  allow_authzid_from = ["192.0.2.0/24", "2001:db8::7", "unix"]
 }
 
 account {
@@ -113,11 +114,15 @@ maildrop "maildir" {
 throttle {
   enabled             = false
   failures_per_minute = 30
+  delay               = "500ms"
+  max_delay           = "5s"
 }
 
 limits {
   connections             = 500
   connections_per_address = 10
+  connections_per_user    = 5
+  memory_before_login     = "2GiB"
 }
 
 log {

@@ -26,7 +26,7 @@ func (s *session) capabilities() []string {
 	if s.passwords() {
 		lines = append(lines, "USER")
 	}
-	if names := s.h.Mechanisms.Usable(s.h.peer(s.c)); len(names) > 0 {
+	if names := s.h.Mechanisms.Usable(s.peer()); len(names) > 0 {
 		lines = append(lines, "SASL "+strings.Join(names, " "))
 	}
 	if s.c.OffersTLS() {
