@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jcmturner/gokrb5/v8/crypto"
 	"github.com/jcmturner/gokrb5/v8/types"
 )
 
@@ -23,11 +24,11 @@ var errRounds = errors.New("krb5: the KDC asks for a key made in too few or too 
 // passwordKey makes a key of a password (RFC 3961 §5.1). salt is for a KDC that
 // names none: the realm and the name (RFC 4120 §4).
 func passwordKey(secret, salt string, info etypeInfo) (types.EncryptionKey, error) {
-	kind, err := cfxKindOf(info.Etype)
-	if err != nil {
+	kind, err := crypto.GetEtype(info.Etype)
+	if err != nil || keyLength(info.Etype) == 0 {
 		return types.EncryptionKey{}, errNoEtype
 	}
-	params := kind.etype.GetDefaultStringToKeyParams()
+	params := kind.GetDefaultStringToKeyParams()
 	if len(info.Params) > 0 {
 		params = hex.EncodeToString(info.Params)
 		if len(info.Params) != 4 || !withinRounds(info.Params) {
@@ -37,7 +38,7 @@ func passwordKey(secret, salt string, info etypeInfo) (types.EncryptionKey, erro
 	if len(info.Salt) > maxSalt {
 		return types.EncryptionKey{}, fmt.Errorf("%w: a salt of %d octets", errKDCAnswer, len(info.Salt))
 	}
-	key, err := kind.etype.StringToKey(secret, cmp.Or(info.Salt, salt), params)
+	key, err := kind.StringToKey(secret, cmp.Or(info.Salt, salt), params)
 	if err != nil {
 		return types.EncryptionKey{}, errNoEtype
 	}

@@ -39,18 +39,28 @@ type ServiceLogin struct {
 
 // Start begins an exchange with a service, such as "ldap", on a host, bound to
 // p's connection to it where that is TLS (RFC 5929 §4). Host names count as they
-// are given: DNS does not say who a server is.
+// are given: DNS does not say who a server is. An error wraps
+// [auth.ErrCredentials] where the KDC refuses the keytab, else
+// [auth.ErrUnavailable].
 func (s *ServiceLogin) Start(ctx context.Context, service, host string, p auth.Peer) (*Initiator, error) {
 	target := Principal{Components: []string{service, host}, Realm: s.realmOf(host)}
 	t, err := s.ticket(ctx, target)
 	if err != nil {
-		return nil, fmt.Errorf("ticket for %s: %w", target, err)
+		return nil, noTicket(fmt.Errorf("ticket for %s: %w", target, err))
 	}
 	i := &Initiator{ticket: t, spoil: func() { s.forget(target, t) }}
 	if data := p.Bindings(auth.BindingEndPoint); len(data) > 0 {
 		i.bindings = hashBindings(append([]byte(auth.BindingEndPoint+":"), data[0]...))
 	}
 	return i, nil
+}
+
+func noTicket(err error) error {
+	refused, answered := errors.AsType[*kdcError](err)
+	if errors.Is(err, errNoKey) || errors.Is(err, errReplyKey) || answered && passwordReasons[refused.code] != "" {
+		return auth.Refuse(fmt.Errorf("%w: %w", auth.ErrCredentials, err), "service-key-refused")
+	}
+	return unavailable(err, "kdc-unavailable")
 }
 
 // realmOf is the realm of a host's services, by default that of the login.

@@ -16,6 +16,7 @@
 // what the server may answer, each server two pools of connections, and a
 // server that does not answer is passed over until it does again.
 //
-// It leaves out referrals, which are never followed, SASL binds and discovery
+// It leaves out referrals, which are never followed, SASL binds but of the
+// service itself by ticket (GSSAPI, RFC 4752), and discovery
 // by DNS SRV records.
 package ldap
