@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -123,17 +121,13 @@ var (
 	_ auth.Directory     = (*Directory)(nil)
 )
 
-// reserved are the attributes that a ticket or a client certificate gives. An
-// entry must not.
-var reserved = []string{"principal", "realm", "subject", "issuer", "serial", "fingerprint"}
-
 // New returns a Directory, which connects when it is first asked.
 func New(c Config) (*Directory, error) {
 	if len(c.URLs) == 0 || (c.Filter == nil) == (len(c.BindAs) == 0) {
 		return nil, errors.New("ldap: a directory needs URLs, and either a filter or names to bind as")
 	}
 	for _, name := range c.Attributes {
-		if slices.ContainsFunc(reserved, func(r string) bool { return strings.EqualFold(r, name) }) {
+		if auth.IsProofAttr(name) {
 			return nil, fmt.Errorf("ldap: the attribute %q has the name of what a ticket or a certificate says", name)
 		}
 	}

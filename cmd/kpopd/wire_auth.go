@@ -100,6 +100,9 @@ func (b *builder) chain() {
 	if len(b.certs) > 0 {
 		b.external = b.throttled(b.certs)
 	}
+	if len(b.issuers) > 0 {
+		b.tokens = b.throttled(b.issuers)
+	}
 }
 
 // salts gives all files of users the secret of the state directory for the
@@ -130,6 +133,7 @@ var links = map[string]func(*builder, *config.Authenticator) auth.Authenticator{
 	"file":        (*builder).userFile,
 	"ldap":        (*builder).ldap,
 	"certificate": (*builder).certificateUsers,
+	"oauth":       (*builder).oauth,
 }
 
 // authenticator builds one link of the chain. nil: an error was noted.

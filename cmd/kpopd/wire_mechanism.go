@@ -18,6 +18,7 @@ type offer struct {
 const (
 	needsPasswords = "an authenticator that has passwords"
 	needsKerberos  = "a kerberos block"
+	needsTokens    = "an authenticator that takes tokens"
 	needsClients   = `an authenticator "certificate"`
 )
 
@@ -29,6 +30,8 @@ var offers = map[string]offer{
 	"SCRAM-SHA-256":      {(*builder).scram, needsPasswords},
 	"SCRAM-SHA-1-PLUS":   {(*builder).scram, needsPasswords},
 	"SCRAM-SHA-1":        {(*builder).scram, needsPasswords},
+	"OAUTHBEARER":        {(*builder).bearer, needsTokens},
+	"XOAUTH2":            {(*builder).bearer, needsTokens},
 	"EXTERNAL":           {(*builder).externalMechanism, needsClients},
 	"PLAIN":              {(*builder).plain, needsPasswords},
 }
@@ -36,7 +39,7 @@ var offers = map[string]offer{
 // safe are the mechanisms offered where none are named, in the order of
 // preference. GSSAPI comes first, for fetchmail's short sight (see pop3's
 // CAPA). SCRAM with SHA-1 is for those who name it.
-var safe = []string{"GSSAPI", "EXTERNAL", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN"}
+var safe = []string{"GSSAPI", "EXTERNAL", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "OAUTHBEARER", "XOAUTH2", "PLAIN"}
 
 // proofs sets what a POP3 listener takes as proof from the clients of a
 // network, or from those of none where n is nil. USER and PASS go with
