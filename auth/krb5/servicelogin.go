@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -143,4 +144,56 @@ func (s *ServiceLogin) forget(service Principal, t *Ticket) {
 	if s.tickets[service.String()] == t {
 		delete(s.tickets, service.String())
 	}
+}
+
+// NewServiceLogin returns the login of a principal whose keys are in the keytab
+// at path. A name without a realm is of the client's default realm; "" is the
+// only principal of the keytab.
+func NewServiceLogin(c *Client, name, path string, log *slog.Logger) (*ServiceLogin, error) {
+	p, err := loginPrincipal(c, name, path)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := LoadKeytab(path, KeytabOptions{Service: p.Components[0], KeepOld: -1, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	if !keys.Keys().Knows(p) {
+		return nil, fmt.Errorf("keytab %s: krb5: no usable key for %s", path, p)
+	}
+	return &ServiceLogin{Client: c, Principal: p, Keytab: keys}, nil
+}
+
+func loginPrincipal(c *Client, name, path string) (Principal, error) {
+	if name == "" {
+		return onlyPrincipal(path)
+	}
+	p, err := ParsePrincipal(name)
+	if err != nil {
+		return p, err
+	}
+	if p.Realm == "" && c.Conf != nil {
+		p.Realm = c.Conf.DefaultRealm
+	}
+	if p.Realm == "" {
+		return p, fmt.Errorf("krb5: %s has no realm, and there is no default realm", name)
+	}
+	return p, p.Valid()
+}
+
+// onlyPrincipal returns the principal of a keytab that has no other.
+func onlyPrincipal(path string) (Principal, error) {
+	b, _, err := (&Keytab{path: path}).read()
+	if err != nil {
+		return Principal{}, err
+	}
+	keys, err := parseKeytab(b)
+	if err != nil {
+		return Principal{}, fmt.Errorf("keytab %s: %w", path, err)
+	}
+	all := newKeySet(keys).Principals()
+	if len(all) != 1 {
+		return Principal{}, fmt.Errorf("keytab %s: krb5: keys of %d principals, say whose to use", path, len(all))
+	}
+	return all[0], nil
 }
