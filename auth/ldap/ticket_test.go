@@ -90,6 +90,16 @@ func TestBindByTicketRefused(t *testing.T) {
 	c.URLs = []string{w.LDAP(t).TLSURL} // 127.0.0.1 has no principal
 	outage(c)
 
+	c = byTicket(t, w, w.KDC, w.Keytab)
+	bind := c.BindTicket
+	c.BindTicket = func(ctx context.Context, host string, p auth.Peer) (ldap.SecurityContext, error) {
+		cert := *p.Certificate
+		cert.Raw = []byte("another") // as if somebody in the middle had shown it
+		p.Certificate = &cert
+		return bind(ctx, host, p)
+	}
+	outage(c)
+
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

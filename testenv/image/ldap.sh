@@ -45,6 +45,7 @@ configure() {
 		TLSCertificateKeyFile $dir/key.pem
 		TLSVerifyClient allow
 		sasl-host localhost
+		sasl-cbinding tls-endpoint
 		authz-regexp uid=pop/localhost,cn=gssapi,cn=auth cn=kpopd,ou=services,dc=example,dc=test
 		authz-regexp uid=pop/localhost,cn=example.test,cn=gssapi,cn=auth cn=kpopd,ou=services,dc=example,dc=test
 		authz-regexp gidNumber=$(id -g)[+]uidNumber=$(id -u),cn=peercred,cn=external,cn=auth cn=admin,dc=example,dc=test
