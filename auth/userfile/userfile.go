@@ -68,6 +68,7 @@ type File struct {
 var (
 	_ auth.Authenticator = (*File)(nil)
 	_ auth.Decoyer       = (*File)(nil)
+	_ auth.Finder        = (*File)(nil)
 )
 
 // Open reads the file at path. Every line must be right, nobody but the owner
@@ -118,6 +119,15 @@ func (f *File) Authenticate(ctx context.Context, p auth.Peer, c auth.Credential)
 		return f.apop(users.find(c.User), p, c)
 	}
 	return auth.Identity{}, auth.ErrUnknown
+}
+
+// Find implements [auth.Finder].
+func (f *File) Find(_ context.Context, p auth.Peer, user string) (auth.Identity, error) {
+	e := f.current().find(user)
+	if e == nil {
+		return auth.Identity{}, auth.ErrUnknown
+	}
+	return f.admit(e, p)
 }
 
 // Decoy implements [auth.Decoyer] with the kind of hash that most users have.

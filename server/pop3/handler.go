@@ -30,9 +30,9 @@ type Handler struct {
 	// Grant says which maildrop a proven identity may open: it applies the
 	// account rules. Its errors are those of auth.
 	Grant func(context.Context, auth.Identity, auth.Peer) (auth.Grant, error)
-	// Open takes the lock of a maildrop and opens the store. Its errors are
-	// those of maildrop.
-	Open func(ctx context.Context, name string) (*maildrop.Drop, error)
+	// Open takes the lock of a maildrop and opens the store, or the part of it
+	// that is granted. Its errors are those of maildrop.
+	Open func(context.Context, auth.Grant) (*maildrop.Drop, error)
 	// Auth checks the credentials of USER and PASS, and of APOP. nil: neither
 	// is offered.
 	Auth auth.Authenticator
@@ -49,6 +49,9 @@ type Handler struct {
 	Admit func(context.Context, *server.Conn, auth.Peer) (auth.Identity, error)
 	// Clear says what may be used without TLS.
 	Clear Clear
+	// SDPS is what divides user and host in a login name of Demon's Standard
+	// Dial-up POP3 Service, such as "@+". Empty: it is not spoken.
+	SDPS string
 	// Hold says how long the answer to a refused login of a user, as far as he
 	// is known, is held back; done ends that time. ok is false where the client
 	// should be answered and sent away instead. nil: none is held back.
@@ -70,11 +73,19 @@ func (h *Handler) Serve(ctx context.Context, c *server.Conn) error {
 
 // peer describes the connection as it is now to the authentication chain.
 func (h *Handler) peer(c *server.Conn) auth.Peer {
-	secure := c.TLS() != nil
+	p := h.PeerOf(c.TLS() != nil)
+	p.Addr, p.Local, p.Unix = c.Addr, c.Local, c.Unix
+	p.TLS, p.Certificate, p.ClientError = c.TLS(), c.Certificate(), c.ClientError()
+	return p
+}
+
+// PeerOf describes a client of whom no more is known than whether its
+// connection has TLS.
+func (h *Handler) PeerOf(secure bool) auth.Peer {
 	return auth.Peer{
-		Addr: c.Addr, Local: c.Local, Unix: c.Unix, TLS: c.TLS(), Certificate: c.Certificate(), ClientError: c.ClientError(),
-		Protected: secure || h.Clear == ClearAny,
-		Tickets:   secure || h.Clear != ClearNone,
+		Separators: h.SDPS,
+		Protected:  secure || h.Clear == ClearAny,
+		Tickets:    secure || h.Clear != ClearNone,
 	}
 }
 
