@@ -129,6 +129,12 @@ kerberos {
   # where the SIDs of ours are given (Get-ADDomain | Select DomainSID).
   pac             = "use-if-valid"     # ignore | use-if-valid | require
   #domain_sids    = ["S-1-5-21-1004336348-1177238915-682003330"]
+
+  # MIT's rules for local names (krb5.conf(5)), and a file with more of them, of
+  # which the default realm's count. The first that applies makes local_user; where
+  # no account rule matches, that is the maildrop, and without one there is none.
+  #auth_to_local      = ["RULE:[1:$1@$0](.*@PARTNER\\.EXAMPLE)s/@.*//", "DEFAULT"]
+  #auth_to_local_file = "/etc/krb5.conf"
 }
 
 # -------------------------------------------------------------- authenticators
@@ -235,6 +241,7 @@ authenticator "file" "services" {
 #              whole principal
 #   domain     what follows the '@' of user, if there is one
 #   principal  and realm, of a ticket
+#   local_user what auth_to_local makes of the principal
 #   mechanism  how the proof was made: "USER", "GSSAPI", "EXTERNAL" (a client
 #              certificate), "KPOP" (by USER or EXTERNAL) ...
 #   sdps_user  whose mail a login of SDPS asks for, and sdps_host whose account that is
@@ -251,8 +258,10 @@ authenticator "file" "services" {
 #              and of the keytab's own realm pac_upn and pac_account (sAMAccountName)
 #
 # and lower upper trimsuffix split join replace regex contains basename sha256
-# env file. A rule that uses an attr that the entry lacks, or a regex that does
-# not match, does not match. No slash of a value becomes one of the name.
+# env file. A rule that uses an attr that the entry lacks, local_user where there is
+# none, or a regex that does not match, does not match. No slash of a value becomes
+# one of the name. "kpopd explain NAME -config FILE" says what each rule makes of
+# somebody, and why.
 #
 # Whom no rule matches, or without any account block: whoever has a login name,
 # or a ticket of the keytab's own realm and one component, has the maildrop of

@@ -158,6 +158,7 @@ func (e *explainer) identify(ctx context.Context) bool {
 		e.refuse(err)
 	}
 	e.id = id
+	said.LocalUser = e.b.localUser(id)
 	said.Groups, said.Attrs = id.Groups, maps.Clone(id.Attrs)
 	maps.DeleteFunc(said.Attrs, func(key, _ string) bool { return key == "principal" || key == "realm" })
 	e.directories(ctx)

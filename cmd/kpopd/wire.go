@@ -12,6 +12,7 @@ import (
 	"kpopd/auth/clientcert"
 	"kpopd/auth/krb5"
 	"kpopd/auth/ldap"
+	"kpopd/auth/localname"
 	"kpopd/auth/oauth"
 	"kpopd/config"
 	"kpopd/maildrop"
@@ -56,6 +57,7 @@ type builder struct {
 	accept *krb5.Acceptor     // nil: no Kerberos
 	auth   auth.Authenticator // nil: no passwords
 	asked  auth.Chain         // what auth asks
+	locals *localname.Rules   // nil: principals have no local names
 	users  scramUsers         // those of auth that can have keys for SCRAM
 	// throttle is what bounds guessing. nil: nothing.
 	throttle    *auth.Throttle
