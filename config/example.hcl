@@ -166,6 +166,9 @@ authenticator "file" "services" {
 #  ca_file            = "/etc/kpopd/ca.pem"
 #  bind_dn            = "cn=kpopd,ou=services,dc=corp,dc=example"
 #  bind_password_file = "/etc/kpopd/ldap.secret"
+#  #bind_keytab        = "/etc/kpopd/ldap.keytab" # instead of the two: by a ticket (GSSAPI)
+#  #bind_principal     = "kpopd@CORP.EXAMPLE"     # absent: the only one of that keytab
+#  #krb5_conf          = "/etc/krb5.conf"         # says where the KDCs are; absent: this one
 #  base_dn            = "ou=people,dc=corp,dc=example"
 #  filter             = "(&(objectClass=person)(uid=${user}))" # values are escaped for you
 #  lookup_filter      = principal != "" ? "(krbPrincipalName=${principal})" : "(uid=${user})"
@@ -182,6 +185,10 @@ authenticator "file" "services" {
 #  lockout_threshold  = 10     # the directory locks an account at so many failed binds
 #  lockout_window     = "15m"  # within this time; from here come fewer. 0: it never locks
 #}
+# With bind_keytab the host in each URL must be the name that the directory has in
+# Kerberos, ldap/dc1.corp.example, in the realm of bind_principal. The ticket is
+# bound to the TLS connection, and there is no security layer: use ldaps or starttls.
+#
 # For Active Directory, or Samba: base_dn = "dc=corp,dc=example", and so that every
 # name of somebody (alice, CORP\alice, alice@corp.example, the user principal name,
 # each address) and his ticket lead to one maildrop:
@@ -196,6 +203,23 @@ authenticator "file" "services" {
 # Without a search, who can bind as one of these names is proven by it; such a
 # directory is the last of the chain, because it knows no unknown users:
 #     bind_as       = ["${user}@corp.example"] # instead of filter; or "CORP\\${user}", "uid=${user},ou=people,dc=..."
+
+# Passwords that a KDC judges. The KDC has to prove that it knows this server's
+# key, pop/HOSTNAME in the keytab: one that anybody put in its place does not. The
+# login name is a principal's only component, perhaps with @REALM behind it.
+# Clients that can should show a ticket instead, which reveals no password.
+#authenticator "kerberos" "corp" {
+#  realm = "CORP.EXAMPLE" # of the users and of the keytab
+#
+#  # Each may be left out:
+#  krb5_conf         = "/etc/krb5.conf" # says where the KDCs are, else DNS does
+#  keytab            = "/etc/krb5.keytab" # absent: that of the kerberos block
+#  timeout           = "5s"   # of one check
+#  cache             = "30s"  # as in a directory above, and the next three
+#  cache_negative    = "1m"
+#  lockout_threshold = 10     # at how many failures the KDC locks a principal. 0: never
+#  lockout_window    = "15m"
+#}
 
 # OAuth tokens, by the mechanisms OAUTHBEARER and XOAUTH2. Tokens that issuer has
 # signed (JWT) are checked here, by keys that it publishes; those of another are
@@ -242,7 +266,7 @@ authenticator "file" "services" {
 #              keytab's own realm, its principal's only component, else the
 #              whole principal
 #   domain     what follows the '@' of user, if there is one
-#   principal  and realm, of a ticket
+#   principal  and realm, of a ticket, or of a password that a KDC judged
 #   local_user what auth_to_local makes of the principal
 #   mechanism  how the proof was made: "USER", "GSSAPI", "EXTERNAL" (a client
 #              certificate), "KPOP" (by USER or EXTERNAL) ...

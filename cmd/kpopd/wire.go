@@ -42,7 +42,7 @@ type parts struct {
 	scramSecret []byte
 	directories []*ldap.Directory
 	issuers     map[string]*oauth.Authenticator // by the authenticator's name
-	budgets     map[string]*ldap.Budget         // of failed binds, by the directory's name
+	budgets     map[string]*auth.Budget         // of failures, by the authenticator's source
 }
 
 // A builder turns one configuration into parts and collects what is wrong.

@@ -138,6 +138,7 @@ var links = map[string]func(*builder, *config.Authenticator) auth.Authenticator{
 	"ldap":        (*builder).ldap,
 	"certificate": (*builder).certificateUsers,
 	"oauth":       (*builder).oauth,
+	"kerberos":    (*builder).kerberosUsers,
 }
 
 // authenticator builds one link of the chain. nil: an error was noted.
