@@ -92,6 +92,9 @@ type Identity struct {
 	// authorization identity, or the USER of a KPOP session. Empty: none.
 	// It is a wish; only [Accounts] grants it.
 	Authzid string
+	// Recipient is whose mail alone is asked for, the local part of an address,
+	// by a login of SDPS. Empty: all. It is a wish too.
+	Recipient string
 	// Mechanism is how the proof was made: "USER", "PLAIN", "APOP", "GSSAPI",
 	// "KPOP" ….
 	Mechanism string
@@ -139,6 +142,9 @@ type Peer struct {
 	Proven *Identity
 	// Protected: a password may cross this connection (RFC 8314 §4.1).
 	Protected bool
+	// Separators are what divides user and host in a login name of SDPS.
+	// Empty: nothing does.
+	Separators string
 	// Tickets: a proof that reveals no password, such as a Kerberos ticket,
 	// may cross this connection. Protected implies it.
 	Tickets bool

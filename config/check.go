@@ -11,6 +11,7 @@ func (d *decoder) checkFile(f *File, implied bool) {
 	d.checkNames(f)
 	d.checkMechanisms(f, f.Place, f.Mechanisms)
 	d.checkAuthenticators(f)
+	d.checkLocalUser(f)
 	if implied {
 		if f.TLS == nil {
 			d.errorf(f.Header, "Missing block", "The default listeners need a tls block. Without one, write listener blocks that say tls = \"off\".")
@@ -91,6 +92,9 @@ func (d *decoder) checkCollecting(f *File, l *Listener) {
 		d.errorf(l.At("tls"), "No channel to bind to", "channel_binding = \"require\" needs TLS, which this listener does not speak.")
 	}
 	d.checkClients(f, l)
+	if l.has("sdps_separators") && !l.SDPS {
+		d.errorf(l.At("sdps_separators"), "Argument without effect", "It is for sdps = true.")
+	}
 	if l.Protocol != KPOP {
 		return
 	}
@@ -118,7 +122,7 @@ func (d *decoder) checkClients(f *File, l *Listener) {
 
 // checkOther checks a listener for LMTP or the administrator.
 func (d *decoder) checkOther(f *File, l *Listener) {
-	for _, name := range []string{"login_without_tls", "client_certificates", "mechanisms", "login_timeout", "autologout", "sdps"} {
+	for _, name := range []string{"login_without_tls", "client_certificates", "mechanisms", "login_timeout", "autologout", "sdps", "sdps_separators"} {
 		if l.has(name) {
 			d.errorf(l.At(name), "Argument without effect", "Nobody logs in to a listener for %s.", l.Protocol)
 		}
@@ -160,8 +164,8 @@ func (d *decoder) checkMechanisms(f *File, p Place, names []string) {
 				missing = `an authenticator "certificate"`
 			}
 		case m == "PLAIN" || m == "LOGIN":
-			if !has("file", "ldap") {
-				missing = `an authenticator "file" or "ldap"`
+			if !has("file", "ldap", "kerberos") {
+				missing = `an authenticator "file", "ldap" or "kerberos"`
 			}
 		case !has("file"): // SCRAM, CRAM-MD5 and APOP need stored secrets
 			missing = `an authenticator "file"`
@@ -176,6 +180,9 @@ func (d *decoder) checkAuthenticators(f *File) {
 	used := false
 	for _, a := range f.Authenticators {
 		used = used || a.Kind == "certificate"
+		if k := a.Kerberos; k != nil && k.Keytab == "" && f.Kerberos == nil {
+			d.errorf(a.Header, "Missing keytab", "A KDC is believed only if it knows this server's key. Give a keytab here, or a kerberos block.")
+		}
 		if a.Kind == "certificate" && (f.TLS == nil || f.TLS.ClientCAFile == "") {
 			d.errorf(a.Header, "No client certificates", "This authenticator needs client_ca_file in the tls block.")
 		}

@@ -24,7 +24,9 @@ state_dir = "/var/lib/kpopd"
 # {SCRAM-SHA-256} or {PLAIN} in the file of users: some clients prefer it to
 # PLAIN and give up when it fails. Named here, it is offered as soon as anybody
 # has. SCRAM-SHA-1, which needs {SCRAM-SHA-1} or {PLAIN}, and APOP, which needs
-# {PLAIN}, passwords that are stored in the clear, only when they are named.
+# {PLAIN}, passwords that are stored in the clear, only when they are named; and
+# so GSS-SPNEGO, which is Kerberos for clients of Windows and Cyrus SASL that do
+# not speak GSSAPI: without a layer, only the replay cache protects its tickets.
 # OAUTHBEARER and XOAUTH2 come with an authenticator "oauth".
 #mechanisms = ["GSSAPI", "SCRAM-SHA-256-PLUS", "PLAIN"]
 
@@ -53,7 +55,8 @@ listener "pop3s" {
   #client_certificates = "request"               # none | request | require; absent: request
                                                  # where EXTERNAL takes them, else none
   #allow_from          = ["192.0.2.0/24", "2001:db8::/32"]
-  #sdps                = true                    # (later) logins as user@host too
+  #sdps                = true                    # see below
+  #sdps_separators     = "@+"                    # the last in a name counts
   #proxy_protocol_from = ["192.0.2.5"]           # (later) must send a PROXY header
 
   # Other rules for the clients of some networks. The first network that holds
@@ -70,6 +73,17 @@ listener "kpop" {
   protocol = "kpop"
   tls      = "starttls"
 }
+
+# SDPS is Demon's Standard Dial-up POP3 Service, for hosts that collect the mail of
+# all their users. The account is the host's: a login as user@host takes the
+# password, or the ticket, of host, and sees of its maildrop what was sent to user,
+# by the local part of the envelope's recipient; host alone sees all. Both have the
+# one lock and the same unique-ids. *ENV tells a message's envelope, as the delivery
+# agent left it above the topmost Received: Return-Path or X-Envelope-From, and
+# X-Envelope-To, X-Original-To, Delivered-To or Envelope-To. One that does not tell
+# its recipient is in the whole maildrop only. Where a rule makes the maildrop's
+# name of sdps_user (see accounts), that user has it for himself, whole. On such a
+# listener each name with a separator is user@host: others need one of their own.
 
 # (later) Delivery, and the administrator's tools.
 #listener "lmtp" {
@@ -117,6 +131,12 @@ kerberos {
   # where the SIDs of ours are given (Get-ADDomain | Select DomainSID).
   pac             = "use-if-valid"     # ignore | use-if-valid | require
   #domain_sids    = ["S-1-5-21-1004336348-1177238915-682003330"]
+
+  # MIT's rules for local names (krb5.conf(5)), and a file with more of them, of
+  # which the default realm's count. The first that applies makes local_user; where
+  # no account rule matches, that is the maildrop, and without one there is none.
+  #auth_to_local      = ["RULE:[1:$1@$0](.*@PARTNER\\.EXAMPLE)s/@.*//", "DEFAULT"]
+  #auth_to_local_file = "/etc/krb5.conf"
 }
 
 # -------------------------------------------------------------- authenticators
@@ -146,6 +166,9 @@ authenticator "file" "services" {
 #  ca_file            = "/etc/kpopd/ca.pem"
 #  bind_dn            = "cn=kpopd,ou=services,dc=corp,dc=example"
 #  bind_password_file = "/etc/kpopd/ldap.secret"
+#  #bind_keytab        = "/etc/kpopd/ldap.keytab" # instead of the two: by a ticket (GSSAPI)
+#  #bind_principal     = "kpopd@CORP.EXAMPLE"     # absent: the only one of that keytab
+#  #krb5_conf          = "/etc/krb5.conf"         # says where the KDCs are; absent: this one
 #  base_dn            = "ou=people,dc=corp,dc=example"
 #  filter             = "(&(objectClass=person)(uid=${user}))" # values are escaped for you
 #  lookup_filter      = principal != "" ? "(krbPrincipalName=${principal})" : "(uid=${user})"
@@ -162,6 +185,10 @@ authenticator "file" "services" {
 #  lockout_threshold  = 10     # the directory locks an account at so many failed binds
 #  lockout_window     = "15m"  # within this time; from here come fewer. 0: it never locks
 #}
+# With bind_keytab the host in each URL must be the name that the directory has in
+# Kerberos, ldap/dc1.corp.example, in the realm of bind_principal. The ticket is
+# bound to the TLS connection, and there is no security layer: use ldaps or starttls.
+#
 # For Active Directory, or Samba: base_dn = "dc=corp,dc=example", and so that every
 # name of somebody (alice, CORP\alice, alice@corp.example, the user principal name,
 # each address) and his ticket lead to one maildrop:
@@ -176,6 +203,23 @@ authenticator "file" "services" {
 # Without a search, who can bind as one of these names is proven by it; such a
 # directory is the last of the chain, because it knows no unknown users:
 #     bind_as       = ["${user}@corp.example"] # instead of filter; or "CORP\\${user}", "uid=${user},ou=people,dc=..."
+
+# Passwords that a KDC judges. The KDC has to prove that it knows this server's
+# key, pop/HOSTNAME in the keytab: one that anybody put in its place does not. The
+# login name is a principal's only component, perhaps with @REALM behind it.
+# Clients that can should show a ticket instead, which reveals no password.
+#authenticator "kerberos" "corp" {
+#  realm = "CORP.EXAMPLE" # of the users and of the keytab
+#
+#  # Each may be left out:
+#  krb5_conf         = "/etc/krb5.conf" # says where the KDCs are, else DNS does
+#  keytab            = "/etc/krb5.keytab" # absent: that of the kerberos block
+#  timeout           = "5s"   # of one check
+#  cache             = "30s"  # as in a directory above, and the next three
+#  cache_negative    = "1m"
+#  lockout_threshold = 10     # at how many failures the KDC locks a principal. 0: never
+#  lockout_window    = "15m"
+#}
 
 # OAuth tokens, by the mechanisms OAUTHBEARER and XOAUTH2. Tokens that issuer has
 # signed (JWT) are checked here, by keys that it publishes; those of another are
@@ -222,9 +266,11 @@ authenticator "file" "services" {
 #              keytab's own realm, its principal's only component, else the
 #              whole principal
 #   domain     what follows the '@' of user, if there is one
-#   principal  and realm, of a ticket
+#   principal  and realm, of a ticket, or of a password that a KDC judged
+#   local_user what auth_to_local makes of the principal
 #   mechanism  how the proof was made: "USER", "GSSAPI", "EXTERNAL" (a client
 #              certificate), "KPOP" (by USER or EXTERNAL) ...
+#   sdps_user  whose mail a login of SDPS asks for, and sdps_host whose account that is
 #   listener   the label of the listener, and address of the client
 #   groups     from the directory: the DN of each group, and its name ("pop-users").
 #              Ask for the DN where more than the administrator can make groups.
@@ -238,8 +284,10 @@ authenticator "file" "services" {
 #              and of the keytab's own realm pac_upn and pac_account (sAMAccountName)
 #
 # and lower upper trimsuffix split join replace regex contains basename sha256
-# env file. A rule that uses an attr that the entry lacks, or a regex that does
-# not match, does not match. No slash of a value becomes one of the name.
+# env file. A rule that uses an attr that the entry lacks, local_user where there is
+# none, or a regex that does not match, does not match. No slash of a value becomes
+# one of the name. "kpopd explain NAME -config FILE" says what each rule makes of
+# somebody, and why.
 #
 # Whom no rule matches, or without any account block: whoever has a login name,
 # or a ticket of the keytab's own realm and one component, has the maildrop of

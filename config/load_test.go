@@ -82,7 +82,7 @@ func TestExampleUncommented(t *testing.T) {
 	if len(diags) > 0 {
 		t.Fatalf("diagnostics:\n%v", diags)
 	}
-	if len(f.Authenticators) != 4 || len(f.Listeners) != 5 || f.Audit == nil || f.TLS.ClientCAFile == "" {
+	if len(f.Authenticators) != 5 || len(f.Listeners) != 5 || f.Audit == nil || f.TLS.ClientCAFile == "" {
 		t.Errorf("parts of the example were not uncommented: %+v", f)
 	}
 }
@@ -109,7 +109,7 @@ maildrop "maildir" {
 `)
 	listener := func(name, addr string, p config.Protocol, mode config.TLSMode) config.Listener {
 		return config.Listener{Name: name, Address: config.Address{Network: "tcp", Addr: addr}, Protocol: p, TLS: mode,
-			LoginWithoutTLS: config.ClearTickets, LoginTimeout: time.Minute, Autologout: 10 * time.Minute}
+			LoginWithoutTLS: config.ClearTickets, LoginTimeout: time.Minute, Autologout: 10 * time.Minute, SDPSSeparators: "@+"}
 	}
 	want := &config.File{
 		Hostname: "pop.example.com",
@@ -175,7 +175,7 @@ func TestEverything(t *testing.T) {
 		LoginWithoutTLS: config.ClearNone, Mechanisms: []string{"GSSAPI"},
 		AllowFrom:         prefixes("192.0.2.0/24", "2001:db8::/32", "198.51.100.7/32"),
 		ProxyProtocolFrom: prefixes("192.0.2.1/32"),
-		LoginTimeout:      30 * time.Second, Autologout: 90 * time.Minute, SDPS: true,
+		LoginTimeout:      30 * time.Second, Autologout: 90 * time.Minute, SDPS: true, SDPSSeparators: "+%",
 	}
 	if diff := cmp.Diff(wantListener, f.Listeners[0], ignorePlaces); diff != "" {
 		t.Errorf("listener: -want +got:\n%s", diff)

@@ -26,6 +26,7 @@ const (
 // its own.
 var offers = map[string]offer{
 	"GSSAPI":             {(*builder).gssapi, needsKerberos},
+	"GSS-SPNEGO":         {(*builder).spnego, needsKerberos},
 	"SCRAM-SHA-256-PLUS": {(*builder).scram, needsPasswords},
 	"SCRAM-SHA-256":      {(*builder).scram, needsPasswords},
 	"SCRAM-SHA-1-PLUS":   {(*builder).scram, needsPasswords},
@@ -108,6 +109,21 @@ func (b *builder) plain(string, bool) auth.Mechanism {
 }
 
 func (b *builder) gssapi(string, bool) auth.Mechanism {
+	if g := b.kerberosMechanism(); g != nil {
+		return g
+	}
+	return nil
+}
+
+func (b *builder) spnego(string, bool) auth.Mechanism {
+	if g := b.kerberosMechanism(); g != nil {
+		return &krb5.SPNEGO{GSSAPI: g}
+	}
+	return nil
+}
+
+// kerberosMechanism returns nil where there is no Kerberos.
+func (b *builder) kerberosMechanism() *krb5.GSSAPI {
 	if b.accept == nil {
 		return nil
 	}

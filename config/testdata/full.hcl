@@ -15,6 +15,7 @@ listener "pop3" {
   login_timeout       = "30s"
   autologout          = "1h30m"
   sdps                = true
+  sdps_separators     = "+%"
 }
 
 listener "pop3s" {
