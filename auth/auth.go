@@ -121,8 +121,8 @@ type Peer struct {
 	Tickets bool
 }
 
-// A Credential is what a client shows to prove a name at one go: [Password] or
-// [APOP].
+// A Credential is what a client shows to prove a name at one go: [Password],
+// [APOP] or [CRAMMD5].
 type Credential interface{ credential() }
 
 // A Password is a name and its password, from USER and PASS (RFC 1939 §7) or
@@ -140,8 +140,17 @@ type APOP struct {
 	Digest    string // 32 lower-case hexadecimal digits
 }
 
+// A CRAMMD5 is a name and the HMAC-MD5 of a challenge under a shared secret
+// (RFC 2195 §2).
+type CRAMMD5 struct {
+	User      string
+	Challenge string
+	Digest    string // 32 lower-case hexadecimal digits
+}
+
 func (Password) credential() {}
 func (APOP) credential()     {}
+func (CRAMMD5) credential()  {}
 
 // An Authenticator checks credentials. Authenticate returns the identity, or
 // an error that wraps ErrUnknown (the next in the chain is asked),

@@ -32,8 +32,8 @@ type Decoyer interface {
 	Decoy(ctx context.Context, c Credential)
 }
 
-// Authenticate implements [Authenticator]. The identity's Mechanism is "USER"
-// or "APOP" unless the authenticator set one.
+// Authenticate implements [Authenticator]. The identity's Mechanism is "USER",
+// "APOP" or "CRAM-MD5" unless the authenticator set one.
 func (c Chain) Authenticate(ctx context.Context, p Peer, cred Credential) (Identity, error) {
 	if reason := unfit(cred); reason != "" {
 		c.Decoy(ctx, placeholder(cred))
@@ -76,12 +76,19 @@ func vouched(id Identity, cred Credential) (Identity, error) {
 		return Identity{}, fmt.Errorf("auth: %q vouches for an identity without a name", id.Source)
 	}
 	if id.Mechanism == "" {
-		id.Mechanism = "USER"
-		if _, ok := cred.(APOP); ok {
-			id.Mechanism = "APOP"
-		}
+		id.Mechanism = mechanismOf(cred)
 	}
 	return id, nil
+}
+
+func mechanismOf(cred Credential) string {
+	switch cred.(type) {
+	case APOP:
+		return "APOP"
+	case CRAMMD5:
+		return "CRAM-MD5"
+	}
+	return "USER"
 }
 
 // unfit returns the reason why cred can never be right, or "".
@@ -93,15 +100,21 @@ func unfit(cred Credential) string {
 		}
 		return unfitSecret(string(c.Secret))
 	case APOP:
-		if reason := unfitUser(c.User); reason != "" {
-			return reason
-		}
-		if !isDigest(c.Digest) || c.Timestamp == "" {
-			return "malformed-digest"
-		}
-		return ""
+		return unfitDigest(c.User, c.Timestamp, c.Digest)
+	case CRAMMD5:
+		return unfitDigest(c.User, c.Challenge, c.Digest)
 	}
 	return "malformed"
+}
+
+func unfitDigest(user, text, digest string) string {
+	if reason := unfitUser(user); reason != "" {
+		return reason
+	}
+	if !isDigest(digest) || text == "" {
+		return "malformed-digest"
+	}
+	return ""
 }
 
 func unfitUser(user string) string {
@@ -124,7 +137,8 @@ func unfitSecret(secret string) string {
 	return ""
 }
 
-// isDigest reports whether s is 32 lower-case hexadecimal digits (RFC 1939 §7).
+// isDigest reports whether s is 32 lower-case hexadecimal digits (RFC 1939 §7,
+// RFC 2195 §2).
 func isDigest(s string) bool {
 	if len(s) != 32 {
 		return false
@@ -135,8 +149,11 @@ func isDigest(s string) bool {
 // placeholder stands in for an unfit credential where work is feigned, so that
 // the work does not grow with what the client sent.
 func placeholder(cred Credential) Credential {
-	if _, ok := cred.(APOP); ok {
+	switch cred.(type) {
+	case APOP:
 		return APOP{User: "nobody", Timestamp: "<0@localhost>", Digest: strings.Repeat("0", 32)}
+	case CRAMMD5:
+		return CRAMMD5{User: "nobody", Challenge: "<0@localhost>", Digest: strings.Repeat("0", 32)}
 	}
 	return Password{User: "nobody", Secret: "placeholder"}
 }
