@@ -43,6 +43,11 @@ func (d *decoder) checkNames(f *File) {
 	for _, l := range f.Listeners {
 		unique("listener \""+l.Name+"\"", l.Header)
 	}
+	for _, l := range f.Listeners {
+		for _, n := range l.Networks {
+			unique("network \""+n.Name+"\" in listener \""+l.Name+"\"", n.Header)
+		}
+	}
 	for _, a := range f.Authenticators {
 		unique("authenticator \""+a.Kind+"\" \""+a.Name+"\"", a.Header)
 	}
@@ -72,7 +77,9 @@ func (d *decoder) checkCollecting(f *File, l *Listener) {
 	if !plain && f.TLS == nil {
 		d.errorf(l.At("tls"), "Missing tls block", "This listener speaks TLS, which needs a tls block with a certificate. Without one, say tls = \"off\".")
 	}
-	if plain && l.LoginWithoutTLS == ClearNone {
+	d.checkNetworks(f, l)
+	admits := func(n Network) bool { return n.LoginWithoutTLS != ClearNone }
+	if plain && l.LoginWithoutTLS == ClearNone && !slices.ContainsFunc(l.Networks, admits) {
 		d.errorf(l.At("login_without_tls"), "Nobody can log in", "The listener has no TLS, and lets nobody log in without.")
 	}
 	if l.LoginWithoutTLS == ClearAny && !l.Address.Local() {
@@ -98,6 +105,9 @@ func (d *decoder) checkOther(f *File, l *Listener) {
 		if l.has(name) {
 			d.errorf(l.At(name), "Argument without effect", "Nobody logs in to a listener for %s.", l.Protocol)
 		}
+	}
+	for _, n := range l.Networks {
+		d.errorf(n.Header, "Block without effect", "Nobody logs in to a listener for %s.", l.Protocol)
 	}
 	switch {
 	case l.Protocol == Admin && l.TLS != TLSOff:

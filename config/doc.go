@@ -10,7 +10,7 @@
 // Each block is a struct here; each option is documented on its field, with its
 // default. The blocks are
 //
-//	listener "NAME"              Listener
+//	listener "NAME"              Listener, with network "NAME" blocks
 //	tls                          TLS, with certificate blocks
 //	kerberos                     Kerberos
 //	authenticator "KIND" "NAME"  Authenticator: file, ldap, oauth, certificate

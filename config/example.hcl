@@ -51,6 +51,14 @@ listener "pop3s" {
   #allow_from          = ["192.0.2.0/24", "2001:db8::/32"]
   #sdps                = true                    # (later) logins as user@host too
   #proxy_protocol_from = ["192.0.2.5"]           # (later) must send a PROXY header
+
+  # Other rules for the clients of some networks. The first network that holds
+  # the client's address decides; what it does not say is as above.
+  #network "guests" {
+  #  from              = ["192.0.2.128/25", "2001:db8:99::/48"]
+  #  mechanisms        = ["GSSAPI"] # no passwords from there; not for kpop
+  #  login_without_tls = "none"
+  #}
 }
 
 listener "kpop" {

@@ -62,6 +62,9 @@ type Listener struct {
 	LoginWithoutTLS ClearLogin
 	// Mechanisms take the place of the file's. Default: nil, the file's.
 	Mechanisms []string
+	// Networks are those whose clients meet another policy than the
+	// listener's: the first that holds the client's address decides.
+	Networks []Network
 	// AllowFrom are the networks that may connect. Default: nil, all.
 	AllowFrom []netip.Prefix
 	// ProxyProtocolFrom are the networks of proxies, whose connections must
@@ -84,7 +87,9 @@ func (f *File) readListener(d *decoder, b *hclsyntax.Block) {
 		return
 	}
 	l := Listener{Name: b.Labels[0], LoginWithoutTLS: ClearTickets, LoginTimeout: time.Minute, Autologout: 10 * time.Minute}
-	l.Place = d.block(b, schema{what: "listener", fields: []field{
+	l.Place = d.block(b, schema{what: "listener", blocks: []block{
+		{name: "network", labels: []string{"name"}, read: l.readNetwork},
+	}, fields: []field{
 		must("address", value(address(&l.Address))),
 		must("protocol", value(oneOf(&l.Protocol, POP3, KPOP, LMTP, Admin))),
 		may("tls", value(oneOf(&l.TLS, TLSOff, TLSStart, TLSImplicit))),

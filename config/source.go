@@ -24,6 +24,7 @@ const (
 	maxOperators = 10000
 	maxLines     = 2000
 	maxListeners = 1000
+	maxNetworks  = 100 // of a listener
 	maxLoops     = 2
 )
 

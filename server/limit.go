@@ -16,9 +16,8 @@ var (
 
 // admit counts c in, or says why it may not come in.
 func (s *Server) admit(c *Conn) error {
-	from := c.endpoint.AllowFrom
-	addr := c.Addr.Addr().WithZone("") // no prefix contains a zone
-	if len(from) > 0 && !slices.ContainsFunc(from, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+	addr := c.Addr.Addr().WithZone("")
+	if from := c.endpoint.AllowFrom; len(from) > 0 && !holds(from, addr) {
 		return errNotAllowed
 	}
 	s.mu.Lock()
@@ -43,6 +42,13 @@ func (s *Server) admit(c *Conn) error {
 	s.conns[c] = true
 	s.perAddr[key]++
 	return nil
+}
+
+// holds reports whether addr is in one of the networks, for which its zone does
+// not matter.
+func holds(networks []netip.Prefix, addr netip.Addr) bool {
+	addr = addr.WithZone("") // no prefix contains a zone
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
 func (s *Server) forget(c *Conn) {

@@ -106,6 +106,21 @@ func (k *Keytab) Reload() error {
 	return k.load()
 }
 
+// Prepare reads the file as Reload does and returns its keys, which are put to
+// use by commit and not before. It is for a configuration that may turn out
+// wrong elsewhere.
+func (k *Keytab) Prepare() (keys *KeySet, commit func(), err error) {
+	loaded, err := k.parse()
+	if err != nil {
+		return nil, nil, err
+	}
+	return loaded.set, func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.use(loaded)
+	}, nil
+}
+
 // refresh reloads a file that has changed. A file that could not be used is
 // tried again each time, but complained of once.
 func (k *Keytab) refresh() {
@@ -138,26 +153,46 @@ func same(a, b fs.FileInfo) bool {
 
 // load reads, checks and swaps.
 func (k *Keytab) load() error {
+	loaded, err := k.parse()
+	if err == nil {
+		k.use(loaded)
+	}
+	return err
+}
+
+// A loadedKeytab is the file as one look at it found it.
+type loadedKeytab struct {
+	keys []Key
+	set  *KeySet
+	info fs.FileInfo
+}
+
+// parse reads and checks.
+func (k *Keytab) parse() (loadedKeytab, error) {
 	b, info, err := k.read()
 	if err != nil {
-		return err
+		return loadedKeytab{}, err
 	}
 	keys, err := parseKeytab(b)
 	if err != nil {
-		return fmt.Errorf("keytab %s: %w", k.path, err)
+		return loadedKeytab{}, fmt.Errorf("keytab %s: %w", k.path, err)
 	}
 	set := newKeySet(keys)
 	if !set.HasService(k.Service) {
-		return fmt.Errorf("keytab %s: krb5: no usable key for %s/*", k.path, k.Service)
+		return loadedKeytab{}, fmt.Errorf("keytab %s: krb5: no usable key for %s/*", k.path, k.Service)
 	}
-	old := k.set.Load()
+	return loadedKeytab{keys, set, info}, nil
+}
+
+// use swaps.
+func (k *Keytab) use(loaded loadedKeytab) {
+	old, set := k.set.Load(), loaded.set
 	if kept := k.retire(old, set); len(kept) > 0 {
-		set = newKeySet(append(keys, kept...))
+		set = newKeySet(append(loaded.keys, kept...))
 	}
 	k.set.Store(set)
-	k.loaded = info
+	k.loaded = loaded.info
 	k.report(old, set)
-	return nil
 }
 
 // read returns the octets of the file, if it is fit to hold keys.

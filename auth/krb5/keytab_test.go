@@ -417,3 +417,33 @@ func FuzzKeytab(f *testing.F) {
 		newKeySet(keys).Lookup(popService, 1, 18)
 	})
 }
+
+// TestKeytabPrepare: what was prepared has no effect before it is committed.
+func TestKeytabPrepare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "keytab")
+		one, two := testKey(popService, 1, 18, 1), testKey(popService, 2, 18, 2)
+		writeKeytab(t, path, one)
+		k, err := LoadKeytab(path, KeytabOptions{Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := k.Keys()
+		writeKeytab(t, path, two)
+		keys, commit, err := k.Prepare()
+		if err != nil || len(keys.Lookup(popService, 2, 18)) != 1 {
+			t.Fatalf("prepared %v, %v", keys, err)
+		}
+		if k.Keys() != first {
+			t.Error("in use before it was committed")
+		}
+		commit()
+		if set := k.Keys(); len(set.Lookup(popService, 2, 18)) != 1 || len(set.Lookup(popService, 1, 18)) != 1 {
+			t.Errorf("not in use, or without the old key: %v", set)
+		}
+		os.Remove(path)
+		if _, _, err := k.Prepare(); err == nil {
+			t.Error("prepared a file that is not there")
+		}
+	})
+}

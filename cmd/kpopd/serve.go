@@ -154,6 +154,7 @@ func (s *service) apply() config.Diagnostics {
 		return diags
 	}
 	moveLog()
+	next.commit()
 	s.server.SetLimits(next.limits)
 	if s.parts != nil {
 		s.parts.part()

@@ -33,6 +33,8 @@ type parts struct {
 	throttle *auth.Throttle
 	keytab   *krb5.Keytab
 	keytabAt string
+	// commitKeytab puts the keys that were read into use. nil: they are.
+	commitKeytab func()
 
 	scramSecret []byte
 	directories []*ldap.Directory
@@ -124,27 +126,47 @@ func (b *builder) endpoints() {
 	for i := range b.file.Listeners {
 		l := &b.file.Listeners[i]
 		b.unsupported(l)
-		h := &pop3.Handler{
-			Hostname: b.file.Hostname,
-			Open:     b.opener(l),
-			Clear:    clearOf(l.LoginWithoutTLS),
+		if b.file.Kerberos == nil && len(b.file.Authenticators) == 0 {
+			b.fail(l.Header, "Nobody can log in at listener %s: there is no kerberos block and no authenticator", l.Name)
 		}
-		busy := "-ERR [SYS/TEMP] Too many connections, try again later"
-		switch l.Protocol {
-		case config.KPOP:
-			h.Admit = admitKPOP(b.accept)
-			busy = "" // a KPOP client expects no text first
-		default:
-			b.proofs(l, h)
+		e := &server.Endpoint{Name: l.Name, Handler: b.policies(l), LoginTimeout: l.LoginTimeout, IdleTimeout: l.Autologout,
+			AllowFrom: l.AllowFrom}
+		if l.Protocol != config.KPOP { // a KPOP client expects no text first
+			e.Busy = "-ERR [SYS/TEMP] Too many connections, try again later"
 		}
-		e := &server.Endpoint{Name: l.Name, Handler: h, LoginTimeout: l.LoginTimeout, IdleTimeout: l.Autologout,
-			AllowFrom: l.AllowFrom, Busy: busy}
 		if l.TLS != config.TLSOff {
 			e.TLS, e.Implicit = tls, l.TLS == config.TLSImplicit
 		}
 		b.next.listeners = append(b.next.listeners,
 			listener{network: l.Address.Network, address: l.Address.Addr, endpoint: e, at: l.At("address")})
 	}
+}
+
+// policies builds the handler of a listener, or one for each of its networks
+// and one for all others.
+func (b *builder) policies(l *config.Listener) server.Handler {
+	other := b.handler(l, nil, l.LoginWithoutTLS)
+	if len(l.Networks) == 0 {
+		return other
+	}
+	networks := &server.Networks{Else: other}
+	for i := range l.Networks {
+		n := &l.Networks[i]
+		networks.First = append(networks.First, server.Network{Name: n.Name, From: n.From, Handler: b.handler(l, n, n.LoginWithoutTLS)})
+	}
+	return networks
+}
+
+// handler builds what serves the clients of a network, or of none where n is
+// nil.
+func (b *builder) handler(l *config.Listener, n *config.Network, clear config.ClearLogin) *pop3.Handler {
+	h := &pop3.Handler{Hostname: b.file.Hostname, Open: b.opener(l), Clear: clearOf(clear)}
+	if l.Protocol == config.KPOP {
+		h.Admit = admitKPOP(b.accept)
+	} else {
+		b.proofs(l, n, h)
+	}
+	return h
 }
 
 func (b *builder) unsupported(l *config.Listener) {
@@ -189,6 +211,14 @@ func (b *builder) opener(l *config.Listener) func(context.Context, auth.Identity
 
 // openTimeout bounds the reading of a maildrop at login.
 const openTimeout = 2 * time.Minute
+
+// commit puts into use what was prepared in parts that outlive a reload. The
+// rest of the configuration is right by then.
+func (p *parts) commit() {
+	if p.commitKeytab != nil {
+		p.commitKeytab()
+	}
+}
 
 // close lets go of what has a state of its own.
 func (p *parts) close() error {

@@ -19,7 +19,7 @@ func (b *builder) kerberos() {
 	}
 	b.accept = &krb5.Acceptor{Service: k.Service, Realms: k.Realms, MaxSkew: k.MaxSkew}
 	if keys := b.keytab(k); keys != nil {
-		b.accept.Keys = keys
+		b.accept.Keys = b.next.keytab
 		b.foreignKeys(k, keys)
 		b.sharedNames(k, keys)
 	}
@@ -37,30 +37,31 @@ func (b *builder) kerberos() {
 }
 
 // keytab loads the keytab, or reads it again: one that stays keeps the keys
-// that went from it for the tickets that are still about.
-func (b *builder) keytab(k *config.Kerberos) *krb5.Keytab {
-	if b.old.keytab != nil && b.old.keytabAt == k.Keytab && b.old.keytab.Service == k.Service {
-		if err := b.old.keytab.Reload(); err != nil {
-			b.fail(k.At("keytab"), "The keytab cannot be used: %v", err)
-			return nil
-		}
-		b.next.keytab, b.next.keytabAt = b.old.keytab, k.Keytab
-		return b.next.keytab
+// that went from it for the tickets that are still about, and has its new ones
+// once the whole configuration is right. It returns the keys of the file; nil:
+// an error was noted.
+func (b *builder) keytab(k *config.Kerberos) *krb5.KeySet {
+	var keys *krb5.KeySet
+	var err error
+	if old := b.old.keytab; old != nil && b.old.keytabAt == k.Keytab && old.Service == k.Service {
+		b.next.keytab = old
+		keys, b.next.commitKeytab, err = old.Prepare()
+	} else if b.next.keytab, err = krb5.LoadKeytab(k.Keytab, krb5.KeytabOptions{Service: k.Service, Log: b.log}); err == nil {
+		keys = b.next.keytab.Keys()
 	}
-	keys, err := krb5.LoadKeytab(k.Keytab, krb5.KeytabOptions{Service: k.Service, Log: b.log})
 	if err != nil {
 		b.fail(k.At("keytab"), "The keytab cannot be used: %v", err)
 		return nil
 	}
-	b.next.keytab, b.next.keytabAt = keys, k.Keytab
+	b.next.keytabAt = k.Keytab
 	return keys
 }
 
 // foreignKeys warns of a hostname that no key is for: clients ask for a
 // ticket of the name that they connect to.
-func (b *builder) foreignKeys(k *config.Kerberos, keys *krb5.Keytab) {
+func (b *builder) foreignKeys(k *config.Kerberos, keys *krb5.KeySet) {
 	want := []string{k.Service, b.file.Hostname}
-	for _, key := range keys.Keys().All() {
+	for _, key := range keys.All() {
 		if slices.Equal(key.Principal.Components, want) {
 			return
 		}
@@ -70,9 +71,9 @@ func (b *builder) foreignKeys(k *config.Kerberos, keys *krb5.Keytab) {
 
 // sharedNames warns of a keytab in which more than one realm is at home:
 // without account rules that tell them apart, alice of each is alice.
-func (b *builder) sharedNames(k *config.Kerberos, keys *krb5.Keytab) {
+func (b *builder) sharedNames(k *config.Kerberos, keys *krb5.KeySet) {
 	var homes []string
-	for _, p := range keys.Keys().Principals() {
+	for _, p := range keys.Principals() {
 		letIn := len(k.Realms) == 0 || slices.Contains(k.Realms, p.Realm)
 		if p.Components[0] == k.Service && letIn && !slices.Contains(homes, p.Realm) {
 			homes = append(homes, p.Realm)

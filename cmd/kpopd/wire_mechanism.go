@@ -36,13 +36,11 @@ var offers = map[string]offer{
 // CAPA). SCRAM with SHA-1 is for those who name it.
 var safe = []string{"GSSAPI", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN"}
 
-// proofs sets what a POP3 listener takes as proof. USER and PASS go with
+// proofs sets what a POP3 listener takes as proof from the clients of a
+// network, or from those of none where n is nil. USER and PASS go with
 // PLAIN, which shows the same secret; APOP is taken only where it is named.
-func (b *builder) proofs(l *config.Listener, h *pop3.Handler) {
-	names, at := l.Mechanisms, l.At("mechanisms")
-	if names == nil {
-		names, at = b.file.Mechanisms, b.file.At("mechanisms")
-	}
+func (b *builder) proofs(l *config.Listener, n *config.Network, h *pop3.Handler) {
+	names, at := b.mechanisms(l, n)
 	named := names != nil
 	if !named {
 		names = safe
@@ -52,9 +50,18 @@ func (b *builder) proofs(l *config.Listener, h *pop3.Handler) {
 		b.proof(h, name, named, at)
 	}
 	besides(h.Mechanisms)
-	if b.file.Kerberos == nil && len(b.file.Authenticators) == 0 {
-		b.fail(l.Header, "Nobody can log in at listener %s: there is no kerberos block and no authenticator", l.Name)
+}
+
+// mechanisms returns what is named for the clients of a network, nil where
+// nothing is, and where: for it, for its listener, or for all.
+func (b *builder) mechanisms(l *config.Listener, n *config.Network) ([]string, config.Range) {
+	switch {
+	case n != nil && n.Mechanisms != nil:
+		return n.Mechanisms, n.At("mechanisms")
+	case l.Mechanisms != nil:
+		return l.Mechanisms, l.At("mechanisms")
 	}
+	return b.file.Mechanisms, b.file.At("mechanisms")
 }
 
 // proof adds one mechanism to those of a listener. named: the configuration

@@ -1,0 +1,34 @@
+package server
+
+import (
+	"context"
+	"net/netip"
+)
+
+// A Network is a handler of its own for the clients of some addresses.
+type Network struct {
+	Name    string
+	From    []netip.Prefix
+	Handler Handler
+}
+
+// Networks is a Handler that leaves each connection to the first network that
+// holds the client's address, and to Else where none does. What a client is
+// offered does not change while it is connected.
+type Networks struct {
+	First []Network
+	Else  Handler
+}
+
+var _ Handler = (*Networks)(nil)
+
+// Serve implements [Handler].
+func (n *Networks) Serve(ctx context.Context, c *Conn) error {
+	for _, network := range n.First {
+		if holds(network.From, c.Addr.Addr()) {
+			c.log = c.log.With("network", network.Name)
+			return network.Handler.Serve(ctx, c)
+		}
+	}
+	return n.Else.Serve(ctx, c)
+}
