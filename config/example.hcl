@@ -23,8 +23,12 @@ state_dir = "/var/lib/kpopd"
 # with channel binding (-PLUS) and without, is one of them while every user has
 # {SCRAM-SHA-256} or {PLAIN} in the file of users: some clients prefer it to
 # PLAIN and give up when it fails. Named here, it is offered as soon as anybody
-# has. SCRAM-SHA-1, which needs {SCRAM-SHA-1} or {PLAIN}, and APOP, which needs
-# {PLAIN}, passwords that are stored in the clear, only when they are named.
+# has, or a directory has a secret_attribute. Only when they are named there are
+#   SCRAM-SHA-1  which needs {SCRAM-SHA-1} or {PLAIN}
+#   CRAM-MD5     which needs {CRAM-MD5} or {PLAIN}
+#   APOP         which needs {PLAIN}, passwords that are stored in the clear
+#   LOGIN        which is PLAIN for clients that do not know it
+# All of these, like passwords, only over TLS, unless login_without_tls is "any".
 #mechanisms = ["GSSAPI", "SCRAM-SHA-256-PLUS", "PLAIN"]
 
 # ------------------------------------------------------------------- listeners
@@ -106,7 +110,8 @@ kerberos {
 
 # Dovecot passwd-file lines, user:{SCHEME}hash. Schemes: ARGON2ID, BLF-CRYPT,
 # SHA512-CRYPT (openssl passwd -6 makes its hashes), SHA256-CRYPT, SCRAM-SHA-256,
-# SCRAM-SHA-1, PLAIN. Nobody but the owner and the group may have access to the file.
+# SCRAM-SHA-1, CRAM-MD5, PLAIN. Nobody but the owner and the group may have access
+# to the file.
 authenticator "file" "services" {
   path = "/etc/kpopd/users" # "kpopd user hash" makes the part behind the colon
 }
@@ -129,6 +134,8 @@ authenticator "file" "services" {
 #
 #  # Each may be left out:
 #  disabled_attribute = "mailboxDisabled" # TRUE there keeps out, besides the usual attributes
+#  secret_attribute   = "kpopdSecret" # see below; needs bind_dn
+#  scram_iterations   = 16384  # of most keys for SCRAM in there
 #  nested_groups      = false  # true: groups of groups too, which takes a search for each
 #  starttls           = true   # false: passwords cross ldap:// in the clear
 #  timeout            = "5s"   # of one search or bind at one server
@@ -138,6 +145,15 @@ authenticator "file" "services" {
 #  lockout_threshold  = 10     # the directory locks an account at so many failed binds
 #  lockout_window     = "15m"  # within this time; from here come fewer. 0: it never locks
 #}
+# secret_attribute is for CRAM-MD5, APOP and SCRAM, which a bind cannot check. Its
+# values are {SCRAM-SHA-256}..., {SCRAM-SHA-1}..., {CRAM-MD5}... or {PLAIN}... as in
+# the file of users, or SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey as in an
+# authPassword (RFC 5803); others are passed over. Let nobody but bind_dn read it. It
+# is looked up by filter, or with bind_as by lookup_filter, and reaches neither rules
+# nor logs. Unknown users look like those with scram_iterations and a salt of 16
+# octets, which is what "kpopd user hash" makes; for SCRAM a name is spelled as in
+# the directory, capitals included.
+#
 # For Active Directory: base_dn = "dc=corp,dc=example", and
 #     filter        = "(&(objectCategory=person)(objectClass=user)(|(sAMAccountName=${user})(userPrincipalName=${user})))"
 #     lookup_filter = "(userPrincipalName=${principal})"

@@ -8,6 +8,7 @@
 //     password proves nothing (§5.1.2)
 //   - RFC 4514 and RFC 4515: names and filters as text, and their escaping
 //   - draft-behera-ldap-password-policy-10: the answers of OpenLDAP's ppolicy
+//   - RFC 5803: keys for SCRAM in an attribute
 //   - the codes in the diagnostics of Active Directory
 //
 // go-ldap has no deadlines once a connection is open, no pool and no second

@@ -52,7 +52,8 @@ type builder struct {
 
 	accept *krb5.Acceptor     // nil: no Kerberos
 	auth   auth.Authenticator // nil: no passwords
-	users  scramUsers         // those of auth that can have keys for SCRAM
+	users  userFiles          // those of auth
+	keys   scramKeys          // those of auth that can have secrets for more than passwords
 	// throttle is what bounds guessing at auth. nil: nothing.
 	throttle    *auth.Throttle
 	scramSecret []byte
