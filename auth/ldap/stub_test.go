@@ -22,7 +22,9 @@ type stub struct {
 	addr string
 	bind func(dn, password string) (code int, diagnostic string, controls *ber.Packet)
 	find func(send func(op *ber.Packet)) // instead of that entry
-	ext  func(net.Conn) bool             // what follows an extended request; true: go on
+	// search, instead of both, is told the value of an equality filter.
+	search func(value string, send func(op *ber.Packet))
+	ext    func(net.Conn) bool // what follows an extended request; true: go on
 
 	mu    sync.Mutex
 	binds []string // DN, a space, and the password
@@ -76,7 +78,7 @@ func (s *stub) serve(c net.Conn) {
 		case goldap.ApplicationBindRequest:
 			s.answerBind(op, send)
 		case goldap.ApplicationSearchRequest:
-			s.answerSearch(send)
+			s.answerSearch(op, send)
 		case goldap.ApplicationExtendedRequest:
 			if s.ext == nil || !s.ext(c) {
 				return
@@ -103,10 +105,13 @@ func (s *stub) answerBind(op *ber.Packet, send func(*ber.Packet, ...*ber.Packet)
 	}
 }
 
-func (s *stub) answerSearch(send func(*ber.Packet, ...*ber.Packet)) {
-	if s.find != nil {
+func (s *stub) answerSearch(op *ber.Packet, send func(*ber.Packet, ...*ber.Packet)) {
+	switch {
+	case s.search != nil:
+		s.search(op.Children[6].Children[1].Data.String(), func(op *ber.Packet) { send(op) })
+	case s.find != nil:
 		s.find(func(op *ber.Packet) { send(op) })
-	} else {
+	default:
 		send(entry("cn=alice", map[string]string{"uid": "alice"}))
 	}
 	send(result(goldap.ApplicationSearchResultDone, 0, ""))
