@@ -12,6 +12,8 @@ import (
 // except one that wraps [ErrUnknown], which says that the rule does not apply:
 // an attribute that it names is missing.
 type Account struct {
+	// Name says where the rule stands, for the record: "kpopd.hcl:12".
+	Name string
 	// When reports whether the rule is about this identity. nil: always.
 	When func(Identity, Peer) (bool, error)
 	// Maildrop is the name of the identity's maildrop.
@@ -19,13 +21,44 @@ type Account struct {
 	// AllowAuthzid reports whether the identity may act as id.Authzid,
 	// somebody else. nil: no.
 	AllowAuthzid func(id Identity, p Peer) (bool, error)
+	// AllowAuthzidFrom is where it may do so from. Zero: nowhere.
+	AllowAuthzidFrom Networks
 }
 
 // Accounts are rules, of which the first that matches decides.
 type Accounts []Account
 
-// Maildrop returns the name of the maildrop that id may open. An error wraps
-// [ErrDenied], or [ErrUnavailable] where a rule could not be evaluated.
+// A Grant is what the rules give somebody.
+type Grant struct {
+	Maildrop string
+	// Rule is the name of the rule that decided about the one who was proven.
+	// "": none, the maildrop is that of a name.
+	Rule string
+	// Impersonates: the identity acts as its Authzid, who is somebody else.
+	Impersonates bool
+}
+
+// A Step is what one rule said of somebody.
+type Step struct {
+	Rule    int    // its index; len of the rules: what holds where none matches
+	User    string // of whom: the one who was proven, or his authzid
+	Matches bool
+	// Maildrop is the name that it gave. With an Err nobody has it.
+	Maildrop string
+	// Err is why it does not match, where there is more to say than that when
+	// is false, or why it refuses.
+	Err error
+}
+
+// Maildrop returns the name of the maildrop that id may open, as Decide does.
+func (a Accounts) Maildrop(id Identity, p Peer) (string, error) {
+	g, err := a.Decide(id, p, nil)
+	return g.Maildrop, err
+}
+
+// Decide returns what id may have. An error wraps [ErrDenied], or
+// [ErrUnavailable] where a rule could not be evaluated. trace, unless it is
+// nil, is told what each rule that was asked said.
 //
 // Where no rule matches, the maildrop of a ticket is the only component of a
 // principal in the keytab's own realm, and that of a password its user; for a
@@ -35,22 +68,27 @@ type Accounts []Account
 // An authzid is granted without further ado when it is the user, the
 // principal or that maildrop, byte for byte: a rule with maildrop lower(user)
 // lets Alice ask for "Alice" and "alice", but not for "ALICE". Any other is
-// granted only by AllowAuthzid of the rule that gave id its own maildrop; then
+// granted only by AllowAuthzid of the rule that gave id its own maildrop, and
+// only from its AllowAuthzidFrom (reason "authzid-network"); then
 // the rules are asked again for the maildrop of an identity whose user is that name, without
 // a principal, realm or attributes, as if that user had shown a password.
-func (a Accounts) Maildrop(id Identity, p Peer) (string, error) {
-	if !isName(id.User, maxMaildrop) {
-		return "", Refuse(ErrDenied, "malformed-user")
+func (a Accounts) Decide(id Identity, p Peer, trace func(Step)) (Grant, error) {
+	if trace == nil {
+		trace = func(Step) {}
 	}
-	name, rule, err := a.resolve(id, p)
+	if !isName(id.User, maxMaildrop) {
+		return Grant{}, Refuse(ErrDenied, "malformed-user")
+	}
+	name, rule, err := a.resolve(id, p, trace)
 	if err != nil || isOwn(id, name) {
-		return name, err
+		return Grant{Maildrop: name, Rule: rule.Name}, err
 	}
 	if err := rule.impersonates(id, p); err != nil {
-		return "", err
+		return Grant{Rule: rule.Name}, err
 	}
-	name, _, err = a.resolve(Identity{User: id.Authzid, Mechanism: id.Mechanism, Source: id.Source}, p)
-	return name, err
+	other := Identity{User: id.Authzid, Mechanism: id.Mechanism, Source: id.Source}
+	name, _, err = a.resolve(other, p, trace)
+	return Grant{Maildrop: name, Rule: rule.Name, Impersonates: true}, err
 }
 
 // isOwn reports whether id asks for nothing but itself or its maildrop, name.
@@ -64,23 +102,42 @@ func isOwn(id Identity, name string) bool {
 
 // resolve returns the maildrop of id itself, whatever its Authzid, and the
 // rule that gave it.
-func (a Accounts) resolve(id Identity, p Peer) (string, Account, error) {
+func (a Accounts) resolve(id Identity, p Peer, trace func(Step)) (string, Account, error) {
 	for i, rule := range a {
-		name, ok, err := rule.apply(id, p)
-		if err != nil {
-			return "", rule, ruleError(i, err)
+		name, ok, why := rule.apply(id, p)
+		if !ok && (why == nil || errors.Is(why, ErrUnknown)) {
+			trace(Step{Rule: i, User: id.User, Err: why})
+			continue
 		}
-		if ok {
-			return checkMaildrop(name, rule)
+		if why != nil {
+			why = ruleError(i, why)
+		} else {
+			why = checkMaildrop(name)
 		}
+		trace(Step{Rule: i, User: id.User, Matches: ok, Maildrop: name, Err: why})
+		return kept(name, why), rule, why
 	}
+	var err error
 	if !isLocal(id) {
-		return "", Account{}, Refuse(ErrDenied, "no-account-rule")
+		err = Refuse(ErrDenied, "no-account-rule")
+	} else {
+		err = checkMaildrop(id.User)
 	}
-	return checkMaildrop(id.User, Account{})
+	name := kept(id.User, err)
+	trace(Step{Rule: len(a), User: id.User, Matches: err == nil, Maildrop: name, Err: err})
+	return name, Account{}, err
 }
 
-// apply returns the rule's maildrop for id, and whether the rule matches.
+// kept is name, or nothing where there is an error.
+func kept(name string, err error) string {
+	if err != nil {
+		return ""
+	}
+	return name
+}
+
+// apply returns the rule's maildrop for id, and whether the rule matches. An
+// error that wraps ErrUnknown is why it does not.
 func (r Account) apply(id Identity, p Peer) (name string, ok bool, err error) {
 	ok = true
 	if r.When != nil {
@@ -89,10 +146,10 @@ func (r Account) apply(id Identity, p Peer) (name string, ok bool, err error) {
 	if ok && err == nil {
 		name, err = r.Maildrop(id, p)
 	}
-	if errors.Is(err, ErrUnknown) {
-		return "", false, nil
+	if err != nil {
+		return "", ok && !errors.Is(err, ErrUnknown), err
 	}
-	return name, ok, err
+	return name, ok, nil
 }
 
 // impersonates returns nil if the rule lets id act as its Authzid.
@@ -100,6 +157,9 @@ func (r Account) impersonates(id Identity, p Peer) error {
 	refused := Refuse(ErrDenied, "authzid-not-allowed")
 	if r.AllowAuthzid == nil || !isName(id.Authzid, maxName) {
 		return refused
+	}
+	if !r.AllowAuthzidFrom.Contain(p) {
+		return Refuse(ErrDenied, "authzid-network")
 	}
 	ok, err := r.AllowAuthzid(id, p)
 	if err != nil && !errors.Is(err, ErrUnknown) {
@@ -121,14 +181,14 @@ func ruleError(i int, err error) error {
 
 // checkMaildrop refuses names that no store should be asked for. What a name
 // means as a path is the store's business.
-func checkMaildrop(name string, rule Account) (string, Account, error) {
+func checkMaildrop(name string) error {
 	switch {
 	case name == "":
-		return "", rule, Refuse(ErrDenied, "no-maildrop")
+		return Refuse(ErrDenied, "no-maildrop")
 	case !isName(name, maxMaildrop):
-		return "", rule, Refuse(ErrDenied, "malformed-maildrop")
+		return Refuse(ErrDenied, "malformed-maildrop")
 	}
-	return name, rule, nil
+	return nil
 }
 
 // isLocal reports whether id's user is a maildrop without a rule's word: it

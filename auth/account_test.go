@@ -3,6 +3,7 @@ package auth_test
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -33,6 +34,12 @@ func lower(id auth.Identity, _ auth.Peer) (string, error) { return strings.ToLow
 
 func whole(id auth.Identity, _ auth.Peer) (string, error) { return id.User, nil }
 
+// inside is a client in a network that impersonators may come from.
+var (
+	inside     = auth.Peer{Addr: netip.MustParseAddrPort("192.0.2.7:40000")}
+	insideOnly = auth.Networks{Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}
+)
+
 func yes(auth.Identity, auth.Peer) (bool, error) { return true, nil }
 
 // partner is the rule for the realm PARTNER.TEST: the first component, below
@@ -53,6 +60,8 @@ func webmail() auth.Account {
 		When:         func(id auth.Identity, _ auth.Peer) (bool, error) { return id.User == "webmail", nil },
 		Maildrop:     whole,
 		AllowAuthzid: func(id auth.Identity, _ auth.Peer) (bool, error) { return id.Authzid != "root", nil },
+
+		AllowAuthzidFrom: insideOnly,
 	}
 }
 
@@ -67,7 +76,7 @@ func checkAccounts(t *testing.T, rules auth.Accounts, tests []accountTest) {
 	t.Helper()
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := rules.Maildrop(test.id, auth.Peer{})
+			got, err := rules.Maildrop(test.id, inside)
 			if test.want != "" {
 				if err != nil || got != test.want {
 					t.Errorf("%q, %v, want %q", got, err, test.want)
@@ -170,6 +179,54 @@ func TestAccountsImpersonation(t *testing.T) {
 	})
 }
 
+// Who may act as another may do so only from where the rule says.
+func TestAccountsImpersonationNetworks(t *testing.T) {
+	at := func(addr string) auth.Peer { return auth.Peer{Addr: netip.MustParseAddrPort(addr)} }
+	prefixes := func(all ...string) (n auth.Networks) {
+		for _, s := range all {
+			n.Prefixes = append(n.Prefixes, netip.MustParsePrefix(s))
+		}
+		return n
+	}
+	unix := auth.Peer{Unix: true}
+	for _, test := range []struct {
+		from auth.Networks
+		peer auth.Peer
+		ok   bool
+	}{
+		{auth.Networks{}, at("192.0.2.7:1"), false},
+		{auth.Networks{}, unix, false},
+		{auth.Networks{}, auth.Peer{}, false},
+		{prefixes("192.0.2.0/24"), at("192.0.2.7:1"), true},
+		{prefixes("192.0.2.0/24"), at("[::ffff:192.0.2.7]:1"), true},
+		{prefixes("192.0.2.0/24"), at("192.0.3.7:1"), false},
+		{prefixes("192.0.2.0/24"), at("[2001:db8::1]:1"), false},
+		{prefixes("2001:db8::/32", "fe80::/10"), at("[fe80::1%eth0]:1"), true},
+		{prefixes("::/0"), at("192.0.2.7:1"), false},
+		{prefixes("::/0"), at("[::ffff:192.0.2.7]:1"), false},
+		{prefixes("0.0.0.0/0"), at("192.0.2.7:1"), true},
+		{prefixes("0.0.0.0/0", "::/0"), auth.Peer{}, false},
+		{prefixes("0.0.0.0/0", "::/0"), unix, false},
+		{auth.Networks{Unix: true}, unix, true},
+		{auth.Networks{Unix: true}, at("127.0.0.1:1"), false},
+		{auth.Networks{Unix: true}, auth.Peer{}, false},
+	} {
+		rules := auth.Accounts{{Name: "x:1", Maildrop: whole, AllowAuthzid: yes, AllowAuthzidFrom: test.from}}
+		got, err := rules.Decide(as(password("agent"), "bob"), test.peer, nil)
+		want := auth.Grant{Rule: "x:1"}
+		if test.ok {
+			want = auth.Grant{Maildrop: "bob", Rule: "x:1", Impersonates: true}
+		}
+		if got != want || (err == nil) != test.ok || !test.ok && auth.Reason(err) != "authzid-network" {
+			t.Errorf("%v from %+v: %+v, %v", test.peer, test.from, got, err)
+		}
+		// For oneself the network does not matter.
+		if name, err := rules.Maildrop(as(password("agent"), "agent"), test.peer); name != "agent" || err != nil {
+			t.Errorf("%v: %q, %v", test.peer, name, err)
+		}
+	}
+}
+
 // A rule that cannot be evaluated lets nobody in, and nobody past it.
 func TestAccountsErrors(t *testing.T) {
 	broken := errors.New("no such function")
@@ -191,12 +248,12 @@ func TestAccountsErrors(t *testing.T) {
 		{"maildrop denies", auth.Account{Maildrop: named(auth.ErrDenied)}, password("alice"), auth.ErrDenied},
 		{"when lacks an attribute", auth.Account{When: fails(missing), Maildrop: whole}, password("alice"), nil},
 		{"maildrop lacks an attribute", auth.Account{Maildrop: named(missing)}, password("alice"), nil},
-		{"allow_authzid fails", auth.Account{Maildrop: whole, AllowAuthzid: fails(broken)}, as(password("alice"), "bob"), auth.ErrUnavailable},
-		{"allow_authzid lacks an attribute", auth.Account{Maildrop: whole, AllowAuthzid: fails(missing)}, as(password("alice"), "bob"), auth.ErrDenied},
+		{"allow_authzid fails", auth.Account{Maildrop: whole, AllowAuthzid: fails(broken), AllowAuthzidFrom: insideOnly}, as(password("alice"), "bob"), auth.ErrUnavailable},
+		{"allow_authzid lacks an attribute", auth.Account{Maildrop: whole, AllowAuthzid: fails(missing), AllowAuthzidFrom: insideOnly}, as(password("alice"), "bob"), auth.ErrDenied},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			next := auth.Account{Maildrop: func(auth.Identity, auth.Peer) (string, error) { return "next", nil }, AllowAuthzid: yes}
-			got, err := auth.Accounts{test.rule, next}.Maildrop(test.id, auth.Peer{})
+			got, err := auth.Accounts{test.rule, next}.Maildrop(test.id, inside)
 			if test.want == nil && (got != "next" || err != nil) {
 				t.Errorf("%q, %v", got, err)
 			}

@@ -109,6 +109,8 @@ type Identity struct {
 // A Peer is the connection on which somebody proves himself.
 type Peer struct {
 	Addr, Local netip.AddrPort
+	// Unix: the client is on a Unix socket of this machine, and has no address.
+	Unix bool
 	// TLS is the state of the connection; nil: in the clear.
 	TLS *tls.ConnectionState
 	// Certificate is the certificate that this server showed on TLS; nil

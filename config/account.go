@@ -23,6 +23,9 @@ type Account struct {
 	maildrop *Expression
 	// allowAuthzid is whom else the client may act as. Default: nobody.
 	allowAuthzid *Expression
+	// AllowAuthzidFrom are where it may do so from. Required with
+	// allow_authzid: nobody acts as another from everywhere by accident.
+	AllowAuthzidFrom []Origin
 }
 
 // ErrName means that an expression made something that is not acceptable as
@@ -40,44 +43,59 @@ func (f *File) readAccount(d *decoder, b *hclsyntax.Block) {
 		may("when", expression(&a.when, loginVariables, isCondition)),
 		must("maildrop", expression(&a.maildrop, loginVariables, isText)),
 		may("allow_authzid", expression(&a.allowAuthzid, loginVariables, isPermission)),
+		may("allow_authzid_from", value(list(&a.AllowAuthzidFrom, origin))),
 	}})
+	d.checkImpersonation(a.Place)
 	f.Accounts = append(f.Accounts, a)
 }
 
-// Matches reports whether the rule is for a client with these facts. It is not
-// if when is false, or if the entry lacks an attr that the rule uses, whether
-// or not its value would make a difference, or if a regex in when or maildrop
-// does not match. On an error nobody may be let in.
-func (a *Account) Matches(f Facts) (bool, error) {
+// checkImpersonation checks that who may act as another is told where from.
+func (d *decoder) checkImpersonation(p Place) {
+	switch whom, from := p.has("allow_authzid"), p.has("allow_authzid_from"); {
+	case whom && !from:
+		d.errorf(p.At("allow_authzid"), "Impersonation from everywhere", "Who has the password of this account could open the maildrops of others from anywhere. "+
+			"Add allow_authzid_from, the networks that it works in, such as [\"192.0.2.0/24\", \"unix\"]; [\"0.0.0.0/0\", \"::/0\"] are all.")
+	case from && !whom:
+		d.errorf(p.At("allow_authzid_from"), "Argument without effect", "The rule lets nobody act as somebody else: there is no allow_authzid.")
+	}
+}
+
+// Match returns nil if the rule is for a client with these facts. It is not,
+// and [ErrNoMatch] says why, if when is false, or if the entry lacks an attr
+// that the rule uses, whether or not its value would make a difference, or if a
+// regex in when or maildrop does not match. On any other error nobody may be
+// let in.
+func (a *Account) Match(f Facts) error {
 	for _, e := range []*Expression{a.maildrop, a.when} {
 		if e == nil {
 			continue
 		}
-		for _, key := range e.attrs {
-			if _, ok := f.Attr[key]; !ok {
-				return false, nil
-			}
+		if err := e.lacks(f); err != nil {
+			return err
 		}
 	}
 	if a.when != nil {
-		yes, err := a.when.condition(f)
-		if !yes || err != nil {
-			return false, err
+		if err := a.when.holds(f); err != nil {
+			return err
 		}
 	}
-	_, err := a.maildrop.value(f, asIs)
-	return !errors.Is(err, ErrNoMatch), nil // MaildropName reports the others
+	if _, err := a.maildrop.value(f, asIs); errors.Is(err, ErrNoMatch) {
+		return err
+	}
+	return nil // MaildropName reports the other errors
 }
 
-func (e *Expression) condition(f Facts) (bool, error) {
+// holds returns nil if a condition is true, and an [ErrNoMatch] if it is not.
+func (e *Expression) holds(f Facts) error {
 	v, err := e.value(f, asIs)
-	if errors.Is(err, ErrNoMatch) {
-		return false, nil
-	}
 	if err != nil {
-		return false, err
+		return err
 	}
-	return asBool(v, e.expr)
+	yes, err := asBool(v, e.expr)
+	if !yes && err == nil {
+		err = errFalse
+	}
+	return err
 }
 
 // MaildropName returns the maildrop's name: components of at most 255 octets,

@@ -21,6 +21,59 @@ var alice = config.Facts{
 	Groups: []string{"staff", "pop-users"}, Attr: map[string]string{"mailbox": "a.liddell", "kind": ""},
 }
 
+// matches says whether a rule is for somebody. An error is one that keeps him
+// out.
+func matches(a *config.Account, f config.Facts) (bool, error) {
+	err := a.Match(f)
+	if errors.Is(err, config.ErrNoMatch) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Why a rule does not match is there for people to read.
+func TestMatchSaysWhy(t *testing.T) {
+	for body, want := range map[string]string{
+		"when = user == \"bob\"\nmaildrop = user":               "it is false",
+		"when = attr.missing == \"\"\nmaildrop = user":          "there is no attr.missing",
+		"maildrop = attr.missing":                               "there is no attr.missing",
+		"when = regex(\"^x\", user) == \"x\"\nmaildrop = user":  "a regex does not match",
+		"maildrop = regex(\"^x\", user)":                        "a regex does not match",
+		"maildrop = user":                                       "",
+		"when = user == \"Alice\"\nmaildrop = lower(user)":      "",
+		"when = user == \"Alice\"\nmaildrop = \"${user}/x/..\"": "", // it matches, and lets nobody in
+	} {
+		err := account(t, body).Match(alice)
+		if got := text(err); got != want || err != nil && !errors.Is(err, config.ErrNoMatch) {
+			t.Errorf("%s: %q, want %q", body, got, want)
+		}
+	}
+}
+
+// The text of a condition is shown as it is written, but for secrets.
+func TestSource(t *testing.T) {
+	for when, want := range map[string]string{
+		`contains(groups, "staff")   &&  user != "x" # why`: `contains(groups, "staff") && user != "x"`,
+		"(user == \"a\" ||\n    user == \"b\")":             `(user == "a" || user == "b")`,
+		`user == env("HOME", "hunter2")`:                    `***`,
+	} {
+		f := mustParse(t, minimal+"account {\nwhen = "+when+"\nmaildrop = user\n}\n")
+		if got := f.Source(f.Accounts[0].Place, "when"); got != want {
+			t.Errorf("%s: %q, want %q", when, got, want)
+		}
+		if got := f.Source(f.Accounts[0].Place, "allow_authzid"); got != "" {
+			t.Errorf("%q of an argument that is absent", got)
+		}
+	}
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
 func TestMatches(t *testing.T) {
 	for _, tc := range []struct {
 		when string
@@ -50,7 +103,7 @@ func TestMatches(t *testing.T) {
 		{`[for g in groups : g if g == "staff"] == ["staff"]`, true},
 		{`contains([for g in groups : upper(g)], "STAFF")`, true},
 	} {
-		got, err := account(t, "when = "+tc.when+"\nmaildrop = user").Matches(alice)
+		got, err := matches(account(t, "when = "+tc.when+"\nmaildrop = user"), alice)
 		if err != nil || got != tc.want {
 			t.Errorf("%s: %t, %v", tc.when, got, err)
 		}
@@ -64,7 +117,7 @@ func TestMatchesByMaildrop(t *testing.T) {
 		`maildrop = regex("^([a-z]+)$", user)[0]`: false,
 		`maildrop = regex("^([A-Z])", user)[0]`:   true,
 	} {
-		if got, err := account(t, body).Matches(alice); err != nil || got != want {
+		if got, err := matches(account(t, body), alice); err != nil || got != want {
 			t.Errorf("%s: %t, %v", body, got, err)
 		}
 	}
@@ -81,7 +134,7 @@ func TestUnsuitableFacts(t *testing.T) {
 		"a lone surrogate": "\xed\xa0\x80",
 	} {
 		a := account(t, `when = user != "root"`+"\nmaildrop = user")
-		if ok, err := a.Matches(config.Facts{User: user}); ok || !errors.Is(err, config.ErrFact) {
+		if ok, err := matches(a, config.Facts{User: user}); ok || !errors.Is(err, config.ErrFact) {
 			t.Errorf("%s: matches %t, %v", what, ok, err)
 		}
 		if name, err := a.MaildropName(config.Facts{User: user}); !errors.Is(err, config.ErrFact) {
@@ -90,7 +143,7 @@ func TestUnsuitableFacts(t *testing.T) {
 	}
 	// Unless no rule looks at it; and a group that is no text is nobody's.
 	f := config.Facts{User: "\xff", Groups: []string{"\xff", "staff"}}
-	if ok, err := account(t, `when = contains(groups, "staff")`+"\nmaildrop = \"x\"").Matches(f); !ok || err != nil {
+	if ok, err := matches(account(t, `when = contains(groups, "staff")`+"\nmaildrop = \"x\""), f); !ok || err != nil {
 		t.Errorf("%t, %v", ok, err)
 	}
 }
@@ -186,7 +239,11 @@ func TestAllowAuthzid(t *testing.T) {
 		`allow_authzid = regex("^nobody", user) == "nobody"`:   false,
 		`allow_authzid = [for g in ["bob"] : g if user != ""]`: true,
 	} {
-		got, err := account(t, "maildrop = user\n"+body).AllowAuthzid(alice, "bob")
+		from := ""
+		if body != "" {
+			from = "\nallow_authzid_from = [\"192.0.2.0/24\", \"::ffff:192.0.2.9\", \"unix\"]"
+		}
+		got, err := account(t, "maildrop = user\n"+body+from).AllowAuthzid(alice, "bob")
 		if err != nil || got != want {
 			t.Errorf("%s: %t, %v", body, got, err)
 		}
@@ -209,7 +266,7 @@ func TestDefaultAccount(t *testing.T) {
 		{config.Facts{User: "alice@OTHER.EXAMPLE", Principal: "alice@OTHER.EXAMPLE", Realm: "OTHER.EXAMPLE"}, false},
 		{config.Facts{User: "host/x@CORP.EXAMPLE", Principal: "host/x@CORP.EXAMPLE", Realm: "CORP.EXAMPLE"}, false},
 	} {
-		if got, err := a.Matches(tc.facts); err != nil || got != tc.want {
+		if got, err := matches(a, tc.facts); err != nil || got != tc.want {
 			t.Errorf("%+v: %t, %v", tc.facts, got, err)
 		}
 	}
@@ -243,7 +300,7 @@ func TestConcurrentUse(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 50 {
-				ok, err := a.Matches(alice)
+				ok, err := matches(a, alice)
 				name, err2 := a.MaildropName(alice)
 				if !ok || err != nil || err2 != nil || name != "x/alice" {
 					t.Errorf("%t, %v, %q, %v", ok, err, name, err2)

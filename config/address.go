@@ -11,6 +11,13 @@ type Address struct {
 	Addr    string // "host:port", where host may be empty, or a path
 }
 
+// An Origin is where clients come from: a prefix of addresses, or the Unix
+// sockets of this machine.
+type Origin struct {
+	Prefix netip.Prefix
+	Unix   bool
+}
+
 // String returns the address as the configuration writes it.
 func (a Address) String() string {
 	if a.Network == "unix" {

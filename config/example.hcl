@@ -203,11 +203,15 @@ account {
   maildrop = "partner/${lower(split("@", principal)[0])}"
 }
 
-# Who may act as somebody else: true (as anybody), a name or a list of names.
+# Who may act as somebody else, the authzid of SASL or the USER of KPOP: true (as
+# anybody), a name or a list of names; and from where, which must be said. "unix"
+# is the Unix sockets of this machine, ["0.0.0.0/0", "::/0"] everywhere else. The
+# one acted as has the maildrop that the rules give to that name.
 account {
-  when          = user == "archiver" && mechanism == "GSSAPI"
-  maildrop      = "archiver"
-  allow_authzid = ["alice", "bob"]
+  when               = user == "archiver" && mechanism == "GSSAPI"
+  maildrop           = "archiver"
+  allow_authzid      = ["alice", "bob"]
+  allow_authzid_from = ["192.0.2.0/24", "unix"]
 }
 
 account {
@@ -247,7 +251,11 @@ throttle {
   failures_per_minute = 20
 }
 
-# (later) The record of logins and deletions.
-#audit {
-#  file = "/var/log/kpopd/audit.log"
-#}
+# The record of logins and refusals, of who acted as whom and by which rule, and of
+# what was removed: one JSON object a line, in a file that only grows. SIGHUP opens
+# it anew, for rotation. A session does not wait for it; but who acts as somebody
+# else is let in only when that has been written. Without this block the log alone
+# says so.
+audit {
+  file = "/var/log/kpopd/audit.log"
+}

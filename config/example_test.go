@@ -40,7 +40,7 @@ func ExampleAccount() {
 	facts := config.Facts{User: "bob@PARTNER.EXAMPLE", Principal: "bob@PARTNER.EXAMPLE", Realm: "PARTNER.EXAMPLE"}
 	for i := range f.Accounts {
 		a := &f.Accounts[i]
-		if ok, err := a.Matches(facts); err != nil || !ok {
+		if err := a.Match(facts); err != nil {
 			continue
 		}
 		name, err := a.MaildropName(facts)

@@ -99,7 +99,7 @@ func evaluate(expr hclsyntax.Expression, ctx *hcl.EvalContext) (cty.Value, error
 	for _, diag := range diags {
 		extra, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](diag)
 		if ok && extra.FunctionCallError() == ErrNoMatch {
-			return cty.NilVal, ErrNoMatch
+			return cty.NilVal, errNoRegex
 		}
 	}
 	if diags.HasErrors() {

@@ -31,8 +31,30 @@ type Facts struct {
 var ErrFact = errors.New("config: a name is not normal text and no rule can judge it")
 
 // ErrNoMatch means that an expression has no value for these facts, because
-// the entry lacks an attr or a regex does not match.
+// the entry lacks an attr or a regex does not match, or that a condition is
+// false.
 var ErrNoMatch = errors.New("config: no value for this client")
+
+// A noMatch is why. It is an ErrNoMatch.
+type noMatch string
+
+func (n noMatch) Error() string        { return string(n) }
+func (n noMatch) Is(target error) bool { return target == ErrNoMatch }
+
+const (
+	errFalse   noMatch = "it is false"
+	errNoRegex noMatch = "a regex does not match"
+)
+
+// lacks returns an ErrNoMatch if e uses what these facts do not have.
+func (e *Expression) lacks(f Facts) error {
+	for _, key := range e.attrs {
+		if _, ok := f.Attr[key]; !ok {
+			return noMatch("there is no attr." + key)
+		}
+	}
+	return nil
+}
 
 const maxFact = 4096
 
@@ -48,10 +70,8 @@ var (
 
 // variables returns the variables that e uses, each text through edit.
 func (e *Expression) variables(f Facts, edit func(string) string) (*hcl.EvalContext, error) {
-	for _, key := range e.attrs {
-		if _, ok := f.Attr[key]; !ok {
-			return nil, ErrNoMatch
-		}
+	if err := e.lacks(f); err != nil {
+		return nil, err
 	}
 	vars := make(map[string]cty.Value, len(e.names))
 	for _, name := range e.names {

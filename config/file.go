@@ -66,6 +66,18 @@ func (f *File) problem(at Range, warning bool, format string, args ...any) *Prob
 	return &Problem{Warning: warning, Summary: fmt.Sprintf(format, args...), Range: at, src: f.sources[at.Filename]}
 }
 
+// Source returns the text of a block's argument as it stands in the file, on
+// one line and with secrets masked. "": the argument is absent.
+func (f *File) Source(p Place, name string) string {
+	r, ok := p.args[name]
+	s := f.sources[r.Filename]
+	if !ok || s == nil || r.End.Byte > len(s.text) {
+		return ""
+	}
+	m := s.masked()
+	return strings.Join(strings.Fields(string(m.text[m.move(r.Start.Byte):m.move(r.End.Byte)])), " ")
+}
+
 // Load reads the configuration at path, a file or a directory of *.hcl files,
 // which count as one file in name order. The File is nil if the diagnostics
 // have errors; they may hold warnings when it is not.

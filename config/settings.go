@@ -63,11 +63,14 @@ func (f *File) readLog(d *decoder, b *hclsyntax.Block) {
 	l.Level = levels[level] // info is zero
 }
 
-// An Audit says where the record of logins and deletions goes.
+// An Audit says where the record goes of logins and refusals, of who acted as
+// whom, and of deletions.
 type Audit struct {
 	Place
 
-	File string // required
+	// File gets one JSON object a line, and is opened anew when the
+	// configuration is read again. Required.
+	File string
 }
 
 func (f *File) readAudit(d *decoder, b *hclsyntax.Block) {

@@ -251,6 +251,21 @@ func prefix(dst *netip.Prefix) setter {
 	})
 }
 
+// origin takes a network, or "unix".
+func origin(dst *Origin) setter {
+	return func(v val) *complaint {
+		if v.Type() == cty.String && v.AsString() == "unix" {
+			*dst = Origin{Unix: true}
+			return nil
+		}
+		c := prefix(&dst.Prefix)(v)
+		if c != nil {
+			c.text += ` The Unix sockets of this machine are "unix".`
+		}
+		return c
+	}
+}
+
 // address takes "host:port", ":port" or "unix:/path".
 func address(dst *Address) setter {
 	return text(func(v val, s string) *complaint {

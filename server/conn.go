@@ -56,6 +56,8 @@ type Conn struct {
 	ID string
 	// Addr is the client's address, Local ours. Not valid: not an IP socket.
 	Addr, Local netip.AddrPort
+	// Unix: it is a Unix socket.
+	Unix bool
 
 	srv      *Server
 	endpoint *Endpoint
@@ -81,8 +83,17 @@ func newConn(s *Server, nc net.Conn, e *Endpoint) *Conn {
 		ID: s.nextID(), Addr: addrPort(nc.RemoteAddr()), Local: addrPort(nc.LocalAddr()),
 		srv: s, endpoint: e, raw: nc, conn: nc, in: getReader(nc), start: time.Now(),
 	}
-	c.log = s.log().With("conn", c.ID, "addr", c.Addr.String(), "listener", e.Name)
+	_, c.Unix = nc.RemoteAddr().(*net.UnixAddr)
+	c.log = s.log().With("conn", c.ID, "addr", c.Client(), "listener", e.Name)
 	return c
+}
+
+// Client is the client's address for logs: with its port, or "unix".
+func (c *Conn) Client() string {
+	if c.Unix {
+		return "unix"
+	}
+	return c.Addr.String()
 }
 
 func addrPort(a net.Addr) netip.AddrPort {

@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"log/slog"
+	"strings"
+	"unicode"
 )
 
 // An EventKind names what happened.
@@ -15,6 +17,9 @@ const (
 	EventRefused EventKind = "refused" // somebody was not let in
 	EventUpdate  EventKind = "update"  // QUIT removed messages, or could not
 	EventEnd     EventKind = "end"     // a session with a maildrop is over
+	// EventImpersonation is that somebody is about to open the maildrop of
+	// somebody else. Who cannot be recorded doing so may not.
+	EventImpersonation EventKind = "impersonation"
 )
 
 // An Event is something that an operator wants to know, once. No field may
@@ -33,18 +38,21 @@ type Event struct {
 	Attrs []slog.Attr
 }
 
-// A Recorder takes events. It is safe for concurrent use and does not wait.
+// A Recorder takes events. It is safe for concurrent use and does not wait,
+// but for an EventImpersonation, until it is written or ctx ends. An error says
+// that the event is not kept; the Recorder has reported it.
 type Recorder interface {
-	Record(ctx context.Context, c *Conn, e Event)
+	Record(ctx context.Context, c *Conn, e Event) error
 }
 
-// Record records e for this connection.
-func (c *Conn) Record(ctx context.Context, e Event) {
-	if r := c.srv.Recorder; r != nil {
-		r.Record(ctx, c, e)
-		return
-	}
+// Record logs e for this connection and gives it to the server's Recorder,
+// whose error it returns.
+func (c *Conn) Record(ctx context.Context, e Event) error {
 	c.logEvent(ctx, e)
+	if r := c.srv.Recorder; r != nil {
+		return r.Record(ctx, c, e)
+	}
+	return nil
 }
 
 // LogAttrs returns what is set in e as log attributes.
@@ -62,6 +70,21 @@ func (e Event) LogAttrs() []slog.Attr {
 		attrs = append(attrs, slog.String("err", e.Err.Error()))
 	}
 	return append(attrs, e.Attrs...)
+}
+
+// Clip makes text that a client made up fit for a record of one line: it is cut
+// at max octets, and what does not print, or turns the direction of what
+// follows, is replaced.
+func Clip(text string, max int) string {
+	if len(text) > max {
+		text = text[:max] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
 }
 
 func (c *Conn) logEvent(ctx context.Context, e Event) {

@@ -18,7 +18,7 @@ type recorder struct {
 	events []string
 }
 
-func (r *recorder) Record(_ context.Context, c *server.Conn, e server.Event) {
+func (r *recorder) Record(_ context.Context, c *server.Conn, e server.Event) error {
 	text := c.ID + " " + c.Listener() + " " + c.Addr.String() + " " + c.Local.String() + " " + string(e.Kind)
 	for _, a := range e.LogAttrs() {
 		text += " " + a.String()
@@ -26,6 +26,7 @@ func (r *recorder) Record(_ context.Context, c *server.Conn, e server.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.events = append(r.events, text)
+	return nil
 }
 
 // record is a session that records two events and ends.
@@ -55,9 +56,17 @@ func TestRecorder(t *testing.T) {
 	}
 }
 
-// Without a Recorder events are log lines, of the connection that they are about.
+// Events are log lines of the connection that they are about, whether or not
+// there is a Recorder.
 func TestEventsAreLogged(t *testing.T) {
+	for _, r := range []server.Recorder{nil, &recorder{}} {
+		testEventsAreLogged(t, r)
+	}
+}
+
+func testEventsAreLogged(t *testing.T, r server.Recorder) {
 	f := newFixture(record)
+	f.Recorder = r
 	c, _ := f.connect("192.0.2.7")
 	expect(t, bufio.NewReader(c), "done")
 	f.sessions.Wait()

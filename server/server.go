@@ -75,7 +75,8 @@ type Limits struct {
 type Server struct {
 	// Log takes what developers want to know. nil: slog.Default().
 	Log *slog.Logger
-	// Recorder takes what operators want to know. nil: events go to Log.
+	// Recorder takes what operators want to know, which Log has as well.
+	// nil: only Log.
 	Recorder Recorder
 
 	limits  atomic.Pointer[Limits]

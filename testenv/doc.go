@@ -1,6 +1,7 @@
 // Package testenv is the world that kpopd is tested against: an MIT KDC with
-// two realms that trust each other, an OpenLDAP server, a certificate
-// authority, the mail clients that people run, and a bad network.
+// two realms that trust each other, an OpenLDAP server, an Active Directory
+// domain controller, a certificate authority, the mail clients that people
+// run, and a bad network.
 //
 // The servers run natively from Debian's packages or, with
 // KPOPD_TESTENV=docker, in containers made from this directory's Dockerfile
@@ -14,7 +15,8 @@
 //	              pop/localhost                       World.PartnerKeytab
 //
 // The password of each user, there and in the directory, is the name before
-// the @ followed by "-password".
+// the @ followed by "-password". [StartSamba] makes the domain controller, which
+// always runs natively.
 //
 // Everything listens on the loopback interface. Nothing outlives the test
 // binary, not even when it is killed: servers get a signal from the kernel at

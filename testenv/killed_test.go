@@ -48,12 +48,15 @@ func checkKilled(t *testing.T, backend testenv.Backend) {
 	}
 	defer time.AfterFunc(2*time.Minute, func() { _ = cmd.Process.Kill() }).Stop()
 	line, err := bufio.NewReader(stdout).ReadString('\n')
-	dir, ok := strings.CutPrefix(strings.TrimSpace(line), "world ")
-	if err != nil || !ok {
+	dirs := strings.Fields(line)
+	if err != nil || len(dirs) < 2 || dirs[0] != "worlds" {
 		t.Fatalf("the victim says %q, %v", line, err)
 	}
-	if _, err := os.Stat(dir); err != nil {
-		t.Fatal(err)
+	dirs = dirs[1:]
+	for _, dir := range dirs {
+		if _, err := os.Stat(dir); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -65,12 +68,14 @@ func checkKilled(t *testing.T, backend testenv.Backend) {
 	if _, err := io.Copy(io.Discard, r); err != nil {
 		t.Errorf("a process is left: %v", err)
 	}
-	if _, err := os.Stat(dir); !os.IsNotExist(err) {
-		t.Errorf("%s is left: %v", dir, err)
+	for _, dir := range dirs {
+		if _, err := os.Stat(dir); !os.IsNotExist(err) {
+			t.Errorf("%s is left: %v", dir, err)
+		}
 	}
 	if backend == testenv.Docker {
 		out, err := exec.CommandContext(t.Context(), "docker", "ps", "-aq",
-			"--filter", "label=com.docker.compose.project="+filepath.Base(dir)).Output()
+			"--filter", "label=com.docker.compose.project="+filepath.Base(dirs[0])).Output()
 		if err != nil || len(out) > 0 {
 			t.Errorf("containers are left: %s, %v", out, err)
 		}
@@ -84,6 +89,10 @@ func TestVictim(t *testing.T) {
 	}
 	w := testenv.Start(t)
 	w.LDAP(t)
-	fmt.Println("world", filepath.Dir(w.Keytab))
+	dirs := filepath.Dir(w.Keytab)
+	if w.Backend == testenv.Native {
+		dirs += " " + filepath.Dir(testenv.StartSamba(t).Keytab)
+	}
+	fmt.Println("worlds", dirs)
 	select {} // until the signal comes
 }

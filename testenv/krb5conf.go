@@ -19,24 +19,9 @@ func (w *World) writeConfs() error {
 		os.WriteFile(w.WeakConf, []byte(w.conf("arcfour-hmac "+aesTypes, true)), 0o644))
 }
 
-// conf returns a krb5.conf. Host names are used as the client typed them
-// (dns_canonicalize_hostname, rdns), so localhost is a host name like any
-// other. TCP only: the KDC listens on nothing else. A client that was given
-// no cache or keytab finds none.
+// conf is the krb5.conf of the world's realms.
 func (w *World) conf(enctypes string, weak bool) string {
-	return fmt.Sprintf(`[libdefaults]
-  default_realm = %[1]s
-  dns_lookup_kdc = false
-  dns_lookup_realm = false
-  dns_canonicalize_hostname = false
-  rdns = false
-  udp_preference_limit = 1
-  allow_rc4 = %[5]t
-  permitted_enctypes = %[4]s
-  default_ccache_name = FILE:%[6]s/none.ccache
-  default_keytab_name = FILE:%[6]s/none.keytab
-  default_client_keytab_name = FILE:%[6]s/none.keytab
-[realms]
+	return w.libdefaults(Realm, enctypes, weak) + fmt.Sprintf(`[realms]
   %[1]s = {
     kdc = %[3]s
   }
@@ -47,5 +32,25 @@ func (w *World) conf(enctypes string, weak bool) string {
   localhost = %[1]s
   .example.test = %[1]s
   .partner.test = %[2]s
-`, Realm, Partner, w.KDC, enctypes, weak, w.dir)
+`, Realm, Partner, w.KDC)
+}
+
+// libdefaults begins a krb5.conf. Host names are used as the client typed them
+// (dns_canonicalize_hostname, rdns), so localhost is a host name like any
+// other. TCP only: the world's KDC listens on nothing else. A client that was
+// given no cache or keytab finds none.
+func (c *Clients) libdefaults(realm, enctypes string, weak bool) string {
+	return fmt.Sprintf(`[libdefaults]
+  default_realm = %[1]s
+  dns_lookup_kdc = false
+  dns_lookup_realm = false
+  dns_canonicalize_hostname = false
+  rdns = false
+  udp_preference_limit = 1
+  allow_rc4 = %[3]t
+  permitted_enctypes = %[2]s
+  default_ccache_name = FILE:%[4]s/none.ccache
+  default_keytab_name = FILE:%[4]s/none.keytab
+  default_client_keytab_name = FILE:%[4]s/none.keytab
+`, realm, enctypes, weak, c.dir)
 }

@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,6 +35,33 @@ func (w *World) Recvauth(t testing.TB, keytab string) string {
 	return addr[:len(addr)-1]
 }
 
+// Acceptor compiles sendauth/acceptor.c, which accepts tickets by MIT's own
+// libraries, and returns the program. The head of its source describes it;
+// [RunAcceptor] runs it.
+func Acceptor(t testing.TB) string {
+	t.Helper()
+	return compile(t, "acceptor")
+}
+
+// RunAcceptor runs the program that [Acceptor] returned, as "gss" or "kpop",
+// over a file of what clients send, with an empty replay cache of its own. It
+// returns how many it accepted, and the seconds by the clock and of a processor
+// that they took.
+func RunAcceptor(t testing.TB, program, kind, keytab, file string) (n int, wall, cpu float64) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), clientPatience)
+	defer cancel()
+	env := append(os.Environ(), "KRB5_CONFIG=/dev/null", "KRB5RCACHENAME=dfl:", "KRB5RCACHEDIR="+t.TempDir())
+	out, err := output(ctx, env, "", program, kind, keytab, file)
+	if err == nil {
+		_, err = fmt.Sscan(out, &n, &wall, &cpu)
+	}
+	if err != nil {
+		t.Fatalf("testenv: acceptor: %v", err)
+	}
+	return n, wall, cpu
+}
+
 // compile compiles a C program of this package against libkrb5.
 func compile(t testing.TB, name string) string {
 	t.Helper()
@@ -49,7 +77,7 @@ func compile(t testing.TB, name string) string {
 		t.Fatal(err)
 	}
 	_, err = output(ctx, os.Environ(), "", Need(t, "gcc"), "-D_GNU_SOURCE", "-O1", "-g", "-Wall", "-Wextra",
-		"-o", program, source, "-lkrb5")
+		"-o", program, source, "-lgssapi_krb5", "-lkrb5")
 	if err != nil {
 		t.Fatalf("testenv: %v\nWithout krb5.h, run: apt-get install --no-install-recommends libkrb5-dev", err)
 	}

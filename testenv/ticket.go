@@ -4,45 +4,58 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
-// Password returns the password of a user of the world: the principal's name
-// without its realm, and "-password".
-func (w *World) Password(principal string) string {
+// Clients is what programs need that get and use tickets of a KDC.
+type Clients struct {
+	// Krb5Conf is a krb5.conf for clients and servers: AES only, no DNS, host
+	// names as typed.
+	Krb5Conf string
+
+	dir   string
+	mu    sync.Mutex
+	files int // temporary caches and keytabs made so far
+}
+
+// Password returns the password of every user: the principal's name without
+// its realm, and "-password".
+func (c *Clients) Password(principal string) string {
 	name, _, _ := strings.Cut(principal, "@")
 	return name + "-password"
 }
 
 // Kinit gets a ticket-granting ticket for a user with kinit(1), to which args
-// are handed, and returns the credentials cache, a file. The realm is
-// EXAMPLE.TEST unless the principal names another.
-func (w *World) Kinit(t testing.TB, principal string, args ...string) string {
+// are handed, and returns the credentials cache, a file. The realm is the home
+// realm unless the principal names another.
+func (c *Clients) Kinit(t testing.TB, principal string, args ...string) string {
 	t.Helper()
 	Need(t, "kinit")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cache := w.path(".ccache")
-	if err := w.kinit(ctx, cache, principal, w.Password(principal), args...); err != nil {
+	cache := c.path(".ccache")
+	if err := c.kinit(ctx, cache, principal, c.Password(principal), args...); err != nil {
 		t.Fatalf("testenv: %v", err)
 	}
 	return cache
 }
 
-func (w *World) kinit(ctx context.Context, cache, principal, password string, args ...string) error {
+func (c *Clients) kinit(ctx context.Context, cache, principal, password string, args ...string) error {
 	argv := append([]string{find("kinit"), "-c", "FILE:" + cache}, args...)
-	_, err := output(ctx, w.Env(cache), password+"\n", append(argv, principal)...)
+	_, err := output(ctx, c.Env(cache), password+"\n", append(argv, principal)...)
 	return err
 }
 
 // Ticket gets a ticket for a service, such as "pop/localhost", into a cache
 // with kvno(1) and returns the version of the key that the ticket is for.
-func (w *World) Ticket(t testing.TB, cache, service string) int {
+func (c *Clients) Ticket(t testing.TB, cache, service string) int {
 	t.Helper()
-	kvno, err := w.ticket(t, w.Env(cache), service)
+	kvno, err := c.ticket(t, c.Env(cache), service)
 	if err != nil {
 		t.Fatalf("testenv: %v", err)
 	}
@@ -60,7 +73,7 @@ func (w *World) WeakTicket(t testing.TB, cache, service string) int {
 	return kvno
 }
 
-func (w *World) ticket(t testing.TB, env []string, service string) (int, error) {
+func (c *Clients) ticket(t testing.TB, env []string, service string) (int, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -77,17 +90,17 @@ func (w *World) ticket(t testing.TB, env []string, service string) (int, error) 
 	return kvno, nil
 }
 
-// Env returns the environment for a Kerberos program of this world: that of
-// the test with KRB5_CONFIG and, unless cache is empty, KRB5CCNAME set. With
+// Env returns the environment for a Kerberos program of this KDC: that of the
+// test with KRB5_CONFIG and, unless cache is empty, KRB5CCNAME set. With
 // an empty cache the program finds no tickets.
-func (w *World) Env(cache string) []string {
+func (c *Clients) Env(cache string) []string {
 	env := make([]string, 0, len(os.Environ())+2)
 	for _, kv := range os.Environ() {
 		if !strings.HasPrefix(kv, "KRB5") && !strings.HasPrefix(kv, "LC_") && !strings.HasPrefix(kv, "LANG") {
 			env = append(env, kv)
 		}
 	}
-	env = append(env, "LC_ALL=C", "KRB5_CONFIG="+w.Krb5Conf)
+	env = append(env, "LC_ALL=C", "KRB5_CONFIG="+c.Krb5Conf)
 	if cache != "" {
 		env = append(env, "KRB5CCNAME=FILE:"+cache)
 	}
@@ -130,4 +143,13 @@ func (w *World) past(ctx context.Context, user, service string, ago, life time.D
 		}
 	}
 	return data, err
+}
+
+// path returns the name of a new file in the clients' directory. Files there
+// outlive the test that asked: a server may still hold them.
+func (c *Clients) path(suffix string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.files++
+	return filepath.Join(c.dir, fmt.Sprintf("%04d%s", c.files, suffix))
 }

@@ -29,13 +29,12 @@ const (
 // methods may be called from several tests at once; a test that changes
 // principals others use takes a world of its own from [New].
 type World struct {
+	// Clients are those of both realms.
+	Clients
 	Backend Backend
 	// KDC is the TCP address of the KDC of both realms.
 	KDC string
-	// Krb5Conf is a krb5.conf for clients and servers: both realms, AES
-	// only, no DNS, host names as typed.
-	Krb5Conf string
-	// WeakConf is the same with RC4 permitted and preferred.
+	// WeakConf is Krb5Conf with RC4 permitted and preferred.
 	WeakConf string
 	// Keytab holds pop/localhost and pop/pop.example.test, OtherKeytab
 	// imap/localhost and host/localhost, PartnerKeytab the pop/localhost of
@@ -44,11 +43,8 @@ type World struct {
 	// CA signs the certificates of everything that is tested.
 	CA *CA
 
-	dir      string
 	host     host
 	watchdog *watchdog
-	mu       sync.Mutex
-	files    int // temporary caches and keytabs made so far
 	ldapMu   sync.Mutex
 	ldap     *LDAP
 }
@@ -122,6 +118,7 @@ func (r runner) Run() int {
 	if shared.world != nil {
 		shared.world.close()
 	}
+	controller.close()
 	return code
 }
 
@@ -131,7 +128,7 @@ func open(backend Backend) (*World, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &World{Backend: backend, dir: dir}
+	w := &World{Clients: Clients{dir: dir}, Backend: backend}
 	if w.watchdog, err = newWatchdog(`rm -rf -- "$1"`, dir); err != nil {
 		os.RemoveAll(dir)
 		return nil, err
@@ -196,13 +193,4 @@ func (w *World) close() {
 		w.host.stop()
 	}
 	_ = w.watchdog.stop()
-}
-
-// path returns the name of a new file in the world's directory. Files there
-// outlive the test that asked: a server may still hold them.
-func (w *World) path(suffix string) string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.files++
-	return filepath.Join(w.dir, fmt.Sprintf("%04d%s", w.files, suffix))
 }

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jcmturner/gofork/encoding/asn1"
-	"github.com/jcmturner/gokrb5/v8/iana/asnAppTag"
 	"github.com/jcmturner/gokrb5/v8/iana/keyusage"
 	"github.com/jcmturner/gokrb5/v8/iana/msgtype"
 	"github.com/jcmturner/gokrb5/v8/types"
@@ -65,14 +63,10 @@ func (x *exchange) decode(b []byte) error {
 	if len(b) > maxAPReq {
 		return causeTooLong.refuse("%d octets", len(b))
 	}
-	if err := unmarshalApp(b, asnAppTag.APREQ, &x.req); err != nil {
+	if err := x.req.decode(b); err != nil {
 		return causeMalformed.refuse("AP-REQ")
 	}
-	t := x.req.Ticket
-	if t.Class != asn1.ClassContextSpecific || t.Tag != 3 || !t.IsCompound {
-		return causeMalformed.refuse("AP-REQ without a ticket")
-	}
-	if err := unmarshalApp(t.Bytes, asnAppTag.Ticket, &x.ticket); err != nil {
+	if err := x.ticket.decode(x.req.Ticket.Bytes); err != nil {
 		return causeMalformed.refuse("ticket")
 	}
 	return nil
@@ -135,11 +129,14 @@ func (x *exchange) tryKeys() error {
 	sealed := x.ticket.EncPart
 	candidates := x.keys.Lookup(x.service, sealed.KVNO, sealed.EType)
 	for _, k := range candidates {
-		plain, err := unseal(k.encryptionKey(), keyusage.KDC_REP_TICKET, sealed)
+		if k.tickets == nil {
+			continue
+		}
+		plain, err := k.tickets.open(sealed.Cipher)
 		if err != nil {
 			continue
 		}
-		if err := unmarshalApp(plain, asnAppTag.EncTicketPart, &x.inner); err != nil {
+		if err := x.inner.decode(plain); err != nil {
 			return causeMalformed.refuse("encrypted part of the ticket")
 		}
 		return nil
@@ -208,7 +205,7 @@ func (x *exchange) openAuthenticator() error {
 	if err != nil {
 		return causeBadIntegrity.refuse("authenticator")
 	}
-	if err := unmarshalApp(plain, asnAppTag.Authenticator, &x.proof); err != nil {
+	if err := x.proof.decode(plain); err != nil {
 		return causeMalformed.refuse("authenticator")
 	}
 	if x.proof.VNO != kerberosVersion {

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"math/big"
 
-	"github.com/jcmturner/gokrb5/v8/iana/asnAppTag"
 	"github.com/jcmturner/gokrb5/v8/iana/keyusage"
 	"github.com/jcmturner/gokrb5/v8/iana/msgtype"
 	"github.com/jcmturner/gokrb5/v8/types"
@@ -23,7 +22,7 @@ func (c *Context) APRep(subkey *types.EncryptionKey, seq *uint32) ([]byte, error
 	if seq != nil {
 		part.Seq = new(big.Int).SetUint64(uint64(*seq))
 	}
-	plain, err := marshalApp(asnAppTag.EncAPRepPart, part)
+	plain, err := part.marshal()
 	if err != nil {
 		return nil, fmt.Errorf("krb5: encode AP-REP: %w", err)
 	}
@@ -31,7 +30,7 @@ func (c *Context) APRep(subkey *types.EncryptionKey, seq *uint32) ([]byte, error
 	if err != nil {
 		return nil, fmt.Errorf("krb5: seal AP-REP: %w", err)
 	}
-	return marshalApp(asnAppTag.APREP, apRepMsg{PVNO: kerberosVersion, MsgType: msgtype.KRB_AP_REP, EncPart: sealed})
+	return apRepMsg{PVNO: kerberosVersion, MsgType: msgtype.KRB_AP_REP, EncPart: sealed}.marshal()
 }
 
 // String names the parties of the context without its keys, and so does every

@@ -13,9 +13,6 @@ import (
 	"fmt"
 	"hash"
 
-	"github.com/jcmturner/gokrb5/v8/crypto"
-	"github.com/jcmturner/gokrb5/v8/crypto/common"
-	"github.com/jcmturner/gokrb5/v8/crypto/etype"
 	"github.com/jcmturner/gokrb5/v8/iana/etypeID"
 	"github.com/jcmturner/gokrb5/v8/types"
 )
@@ -46,16 +43,15 @@ var errWrapToken = errors.New("bad wrap token")
 // format of RFC 4121 §4.2. Both directions are strictly in order: the tokens
 // travel in one TCP stream. It is not safe for concurrent use.
 type cfx struct {
-	kind             cfxKind
+	kind             *cfxKind
 	send, recv       cfxKeys
 	sendFlag         byte // of the direction and of the key
 	recvFlag         byte
 	sendSeq, recvSeq uint64
 }
 
-// A cfxKind is what an enctype means for tokens.
+// A cfxKind is what an enctype means for tokens and messages.
 type cfxKind struct {
-	etype   etype.EType
 	hash    func() hash.Hash
 	macSize int
 	// macCipher: the integrity check covers an all-zero IV and the ciphertext
@@ -65,8 +61,7 @@ type cfxKind struct {
 
 // cfxKeys are the derived keys of one direction (RFC 3961 §5.3): for checksums
 // of tokens that are not encrypted, and once [cfx.prepare] was called for
-// encryption and its integrity. Most contexts never encrypt, and deriving keys
-// is what costs most in making one.
+// encryption and its integrity. Most contexts never encrypt.
 type cfxKeys struct {
 	key    []byte // from which they are derived
 	usage  uint32
@@ -74,28 +69,31 @@ type cfxKeys struct {
 	ke     cipher.Block
 }
 
-func cfxKindOf(id int32) (k cfxKind, err error) {
-	switch id {
+var (
+	kindSHA1   = &cfxKind{hash: sha1.New, macSize: 12}
+	kindSHA256 = &cfxKind{hash: sha256.New, macSize: 16, macCipher: true}
+	kindSHA384 = &cfxKind{hash: sha512.New384, macSize: 24, macCipher: true}
+)
+
+// cfxKindOf returns nil for an enctype that this package does not implement.
+func cfxKindOf(etype int32) *cfxKind {
+	switch etype {
 	case etypeID.AES128_CTS_HMAC_SHA1_96, etypeID.AES256_CTS_HMAC_SHA1_96:
-		k = cfxKind{hash: sha1.New, macSize: 12}
+		return kindSHA1
 	case etypeID.AES128_CTS_HMAC_SHA256_128:
-		k = cfxKind{hash: sha256.New, macSize: 16, macCipher: true}
+		return kindSHA256
 	case etypeID.AES256_CTS_HMAC_SHA384_192:
-		k = cfxKind{hash: sha512.New384, macSize: 24, macCipher: true}
-	default:
-		// RC4 and 3DES use the token formats of RFC 1964 and RFC 4757.
-		return k, fmt.Errorf("no wrap tokens for enctype %d", id)
+		return kindSHA384
 	}
-	k.etype, err = crypto.GetEtype(id)
-	return k, err
+	return nil
 }
 
 // newCFX returns the acceptor's side of a context. subkey: key is one that the
 // acceptor asserted (RFC 4121 §4.2.2).
 func newCFX(key types.EncryptionKey, subkey bool, sendSeq, recvSeq uint32) (*cfx, error) {
-	kind, err := cfxKindOf(key.KeyType)
-	if err != nil {
-		return nil, err
+	kind := cfxKindOf(key.KeyType)
+	if kind == nil { // RC4 and 3DES use the token formats of RFC 1964 and RFC 4757
+		return nil, fmt.Errorf("no wrap tokens for enctype %d", key.KeyType)
 	}
 	if !wellFormedKey(key) {
 		return nil, errKeyLength
@@ -108,11 +106,7 @@ func newCFX(key types.EncryptionKey, subkey bool, sendSeq, recvSeq uint32) (*cfx
 	c.send = cfxKeys{key: key.KeyValue, usage: usageAcceptorSeal}
 	c.recv = cfxKeys{key: key.KeyValue, usage: usageInitiatorSeal}
 	for _, d := range []*cfxKeys{&c.send, &c.recv} {
-		kc, err := kind.etype.DeriveKey(d.key, common.GetUsageKc(d.usage))
-		if err != nil {
-			return nil, err
-		}
-		d.kc = hmac.New(kind.hash, kc)
+		d.kc = hmac.New(kind.hash, kind.derive(d.key, d.usage, deriveKc))
 	}
 	return c, nil
 }
@@ -123,18 +117,11 @@ func (c *cfx) prepare() error {
 		if d.ke != nil {
 			continue
 		}
-		ki, err := c.kind.etype.DeriveKey(d.key, common.GetUsageKi(d.usage))
-		if err != nil {
+		var err error
+		if d.ke, err = aes.NewCipher(c.kind.derive(d.key, d.usage, deriveKe)); err != nil {
 			return err
 		}
-		ke, err := c.kind.etype.DeriveKey(d.key, common.GetUsageKe(d.usage))
-		if err != nil {
-			return err
-		}
-		d.ki = hmac.New(c.kind.hash, ki)
-		if d.ke, err = aes.NewCipher(ke); err != nil {
-			return err
-		}
+		d.ki = hmac.New(c.kind.hash, c.kind.derive(d.key, d.usage, deriveKi))
 	}
 	return nil
 }
@@ -172,14 +159,7 @@ func (c *cfx) seal(header, plain []byte) []byte {
 	token := append(header, make([]byte, cfxConfounder)...)
 	rand.Read(token[cfxHeaderSize:])
 	token = append(append(token, plain...), header...)
-	inner := token[cfxHeaderSize:]
-	if c.kind.macCipher {
-		ctsEncrypt(c.send.ke, inner)
-		return append(token, c.kind.cipherMAC(c.send.ki, inner)...)
-	}
-	mac := c.kind.mac(c.send.ki, inner)
-	ctsEncrypt(c.send.ke, inner)
-	return append(token, mac...)
+	return append(token, c.kind.encrypt(c.send.ke, c.send.ki, token[cfxHeaderSize:])...)
 }
 
 // unwrap opens the peer's next token and reports whether it was encrypted. An
@@ -234,17 +214,9 @@ func (c *cfx) unseal(h cfxHeader, body []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: length", errWrapToken)
 	}
 	inner := body[:n]
-	var mac []byte
-	if c.kind.macCipher {
-		mac = c.kind.cipherMAC(c.recv.ki, inner)
-		ctsDecrypt(c.recv.ke, inner)
-	} else {
-		ctsDecrypt(c.recv.ke, inner)
-		mac = c.kind.mac(c.recv.ki, inner)
-	}
 	h.rrc = 0
 	end := n - cfxHeaderSize
-	whole := hmac.Equal(mac, body[n:])
+	whole := c.kind.decrypt(c.recv.ke, c.recv.ki, inner, body[n:])
 	if !whole || !hmac.Equal(inner[end:], h.append(nil)) {
 		return nil, fmt.Errorf("%w: integrity", errWrapToken)
 	}
@@ -252,13 +224,36 @@ func (c *cfx) unseal(h cfxHeader, body []byte) ([]byte, error) {
 	return inner[cfxConfounder:end:end], nil
 }
 
+// encrypt encrypts {confounder | plaintext} in place and returns its integrity
+// check.
+func (k *cfxKind) encrypt(ke cipher.Block, ki hash.Hash, inner []byte) []byte {
+	if k.macCipher {
+		ctsEncrypt(ke, inner)
+		return k.cipherMAC(ki, inner)
+	}
+	mac := k.mac(ki, inner)
+	ctsEncrypt(ke, inner)
+	return mac
+}
+
+// decrypt decrypts in place and reports whether the integrity check is right.
+func (k *cfxKind) decrypt(ke cipher.Block, ki hash.Hash, inner, mac []byte) bool {
+	if k.macCipher {
+		whole := hmac.Equal(k.cipherMAC(ki, inner), mac)
+		ctsDecrypt(ke, inner)
+		return whole
+	}
+	ctsDecrypt(ke, inner)
+	return hmac.Equal(k.mac(ki, inner), mac)
+}
+
 // cipherMAC is the integrity check where it covers an IV, which is all zero
 // here, and the ciphertext.
-func (k cfxKind) cipherMAC(h hash.Hash, cipher []byte) []byte {
+func (k *cfxKind) cipherMAC(h hash.Hash, cipher []byte) []byte {
 	return k.mac(h, make([]byte, aes.BlockSize), cipher)
 }
 
-func (k cfxKind) mac(h hash.Hash, parts ...[]byte) []byte {
+func (k *cfxKind) mac(h hash.Hash, parts ...[]byte) []byte {
 	h.Reset()
 	for _, p := range parts {
 		h.Write(p)

@@ -221,8 +221,69 @@ func TestCFXAgainstLibrary(t *testing.T) {
 		header[4], header[5] = 0, 0
 		n := len(token) - c.kind.macSize
 		signed := append(bytes.Clone(token[cfxHeaderSize:n]), header...)
-		if !c.kind.etype.VerifyChecksum(key.KeyValue, signed, token[n:], usageAcceptorSeal) {
+		library, err := crypto.GetEtype(etype)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !library.VerifyChecksum(key.KeyValue, signed, token[n:], usageAcceptorSeal) {
 			t.Errorf("etype %d: the library finds the checksum wrong", etype)
+		}
+	}
+}
+
+// What is sealed here the library opens, and the other way round.
+func TestSealAgainstLibrary(t *testing.T) {
+	for _, etype := range defaultEtypes {
+		key, err := newSubkey(etype)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for usage := uint32(1); usage <= maxUsage; usage++ {
+			for n := 0; n < 50; n += 7 {
+				own, err := seal(key, usage, 3, text(n))
+				if err != nil {
+					t.Fatal(err)
+				}
+				plain, err := crypto.DecryptMessage(own.Cipher, key, usage)
+				if err != nil || !bytes.Equal(plain, text(n)) || own.KVNO != 3 || own.EType != etype {
+					t.Fatalf("etype %d, usage %d: the library opens it as %x, error %v", etype, usage, plain, err)
+				}
+				theirs, err := crypto.GetEncryptedData(text(n), key, usage, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if plain, err := unseal(key, usage, theirs); err != nil || !bytes.Equal(plain, text(n)) {
+					t.Fatalf("etype %d, usage %d: opened the library's as %x, error %v", etype, usage, plain, err)
+				}
+				if plain, err := unseal(key, usage%maxUsage+1, theirs); err == nil {
+					t.Fatalf("etype %d: opened what usage %d sealed as %x with another", etype, usage, plain)
+				}
+			}
+		}
+	}
+}
+
+// A ciphertext that is cut or changed anywhere does not open, and does no harm.
+func TestUnsealDamaged(t *testing.T) {
+	for _, etype := range defaultEtypes {
+		key, err := newSubkey(etype)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sealed, err := seal(key, 11, 0, text(40))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range sealed.Cipher {
+			cut, changed := sealed, sealed
+			cut.Cipher = sealed.Cipher[:i]
+			changed.Cipher = bytes.Clone(sealed.Cipher)
+			changed.Cipher[i] ^= 0x10
+			for _, e := range []types.EncryptedData{cut, changed} {
+				if plain, err := unseal(key, 11, e); err == nil {
+					t.Fatalf("etype %d: %x opens as %x", etype, e.Cipher, plain)
+				}
+			}
 		}
 	}
 }

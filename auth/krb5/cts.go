@@ -14,10 +14,15 @@ import (
 // ctsTail returns where the last block of n octets begins, whole or not.
 func ctsTail(n int) int { return (n - 1) / aes.BlockSize * aes.BlockSize }
 
-// ctsEncrypt encrypts b, which is longer than a block, in place.
+// ctsEncrypt encrypts b, which is at least a block, in place. One block alone
+// has nothing to steal from.
 func ctsEncrypt(block cipher.Block, b []byte) {
 	var iv, last [aes.BlockSize]byte
 	at := ctsTail(len(b))
+	if at == 0 {
+		block.Encrypt(b, b)
+		return
+	}
 	cipher.NewCBCEncrypter(block, iv[:]).CryptBlocks(b[:at], b[:at])
 	stolen := b[at-aes.BlockSize : at]
 	copy(last[:], b[at:])
@@ -27,10 +32,14 @@ func ctsEncrypt(block cipher.Block, b []byte) {
 	copy(stolen, last[:])
 }
 
-// ctsDecrypt decrypts b, which is longer than a block, in place.
+// ctsDecrypt decrypts b, which is at least a block, in place.
 func ctsDecrypt(block cipher.Block, b []byte) {
 	var iv, last [aes.BlockSize]byte
 	at := ctsTail(len(b))
+	if at == 0 {
+		block.Decrypt(b, b)
+		return
+	}
 	stolen := b[at-aes.BlockSize : at]
 	block.Decrypt(last[:], stolen)
 	copy(stolen, last[:])

@@ -94,29 +94,6 @@ type krbErrorMsg struct {
 
 var errDER = errors.New("krb5: malformed message")
 
-// unmarshalApp decodes a message with an application tag and nothing behind
-// it. The decoder's own errors may quote what they read, so they go no further.
-func unmarshalApp(b []byte, tag int, v any) error {
-	content, err := untag(b, asn1.ClassApplication, tag)
-	if err != nil {
-		return err
-	}
-	if rest, err := asn1.Unmarshal(content, v); err != nil || len(rest) != 0 {
-		return errDER
-	}
-	return nil
-}
-
-// untag returns the content of the one constructed element that b must be.
-func untag(b []byte, class, tag int) ([]byte, error) {
-	var raw asn1.RawValue
-	rest, err := asn1.Unmarshal(b, &raw)
-	if err != nil || len(rest) != 0 || raw.Class != class || raw.Tag != tag || !raw.IsCompound {
-		return nil, errDER
-	}
-	return raw.Bytes, nil
-}
-
 // marshalApp encodes a message with an application tag.
 func marshalApp(tag int, v any) ([]byte, error) {
 	b, err := asn1.Marshal(v)

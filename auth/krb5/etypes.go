@@ -2,11 +2,9 @@ package krb5
 
 import (
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"slices"
 
-	"github.com/jcmturner/gokrb5/v8/crypto"
 	"github.com/jcmturner/gokrb5/v8/iana/etypeID"
 	"github.com/jcmturner/gokrb5/v8/types"
 )
@@ -19,11 +17,6 @@ var defaultEtypes = []int32{
 	etypeID.AES128_CTS_HMAC_SHA256_128,
 	etypeID.AES256_CTS_HMAC_SHA384_192,
 }
-
-var (
-	errKeyLength  = errors.New("krb5: the length of a key does not fit its enctype")
-	errCiphertext = errors.New("krb5: ciphertext does not open")
-)
 
 // keyLength returns the octets of a key, 0 for an enctype that this package
 // does not implement. It is a table of its own because the library's says 24
@@ -72,28 +65,6 @@ func newSubkey(etype int32) (types.EncryptionKey, error) {
 		return types.EncryptionKey{}, fmt.Errorf("krb5: random key: %w", err)
 	}
 	return k, nil
-}
-
-// seal encrypts plain for a key usage (RFC 4120 §7.5.1). A kvno of 0 is left
-// out of the result.
-func seal(k types.EncryptionKey, usage uint32, kvno int, plain []byte) (types.EncryptedData, error) {
-	if !wellFormedKey(k) {
-		return types.EncryptedData{}, errKeyLength
-	}
-	return crypto.GetEncryptedData(plain, k, usage, kvno)
-}
-
-// unseal decrypts e for a key usage and checks its integrity. The library's
-// errors may quote what it read, so they go no further.
-func unseal(k types.EncryptionKey, usage uint32, e types.EncryptedData) ([]byte, error) {
-	if !wellFormedKey(k) || k.KeyType != e.EType || len(e.Cipher) < leastCiphertext(e.EType) {
-		return nil, errCiphertext
-	}
-	plain, err := crypto.DecryptMessage(e.Cipher, k, usage)
-	if err != nil {
-		return nil, errCiphertext
-	}
-	return plain, nil
 }
 
 // permits reports whether the acceptor takes an enctype.

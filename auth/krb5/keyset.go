@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jcmturner/gokrb5/v8/iana/keyusage"
 	"github.com/jcmturner/gokrb5/v8/types"
 )
 
@@ -30,6 +31,10 @@ type Key struct {
 	Created time.Time
 
 	secret []byte
+	// tickets is what tickets for the service are sealed with; nil for an
+	// enctype that this package does not implement. Deriving it once makes a
+	// login cheaper.
+	tickets *sealKeys
 	// narrow: only the low eight bits of Kvno are known.
 	narrow bool
 	// retired is when a key that the keytab no longer holds stops being
@@ -74,6 +79,9 @@ type KeySet struct {
 
 func newKeySet(keys []Key) *KeySet {
 	s := &KeySet{keys: keys, byName: map[string][]Key{}, services: map[string]bool{}}
+	for i := range keys {
+		keys[i].tickets, _ = newSealKeys(keys[i].encryptionKey(), keyusage.KDC_REP_TICKET)
+	}
 	slices.SortStableFunc(s.keys, newestFirst)
 	for _, k := range s.keys {
 		name := k.Principal.String()

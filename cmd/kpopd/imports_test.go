@@ -83,7 +83,8 @@ var third = []struct {
 	{"github.com/urfave/cli/", []string{"cmd/kpopd"}},
 	{"github.com/go-ldap/ldap/", []string{"auth/ldap", "testenv"}},
 	{"github.com/go-asn1-ber/", []string{"auth/ldap"}},
-	{"golang.org/x/sys/unix", []string{"auth/krb5", "maildrop/durable", "maildrop/lease", "maildrop/maildir", "maildrop/storetest", "testenv", "cmd/kpopd"}},
+	{"golang.org/x/crypto/cryptobyte", []string{"auth/krb5"}},
+	{"golang.org/x/sys/unix", []string{"auth/krb5", "maildrop/durable", "maildrop/lease", "maildrop/maildir", "maildrop/storetest", "server/audit", "testenv", "cmd/kpopd"}},
 }
 
 // mayUse says whether one of our packages may import from elsewhere: the

@@ -15,6 +15,7 @@ import (
 
 	"kpopd/config"
 	"kpopd/server"
+	"kpopd/server/audit"
 )
 
 func serveCommand(stdout, stderr io.Writer) *cli.Command {
@@ -61,6 +62,7 @@ type service struct {
 	ready  func(*sockets) // called once, when all listeners are open; may be nil
 
 	log     *logger
+	audit   *audit.Log // from the first configuration on
 	server  server.Server
 	sockets *sockets
 	parts   *parts
@@ -75,6 +77,7 @@ func (s *service) run(ctx context.Context) error {
 	defer signal.Stop(stop)
 
 	s.log = newLogger(s.stderr)
+	defer s.closeAudit()
 	s.sockets = newSockets(ctx, &s.server)
 	if err := s.start(); err != nil {
 		s.sockets.close()
@@ -136,8 +139,9 @@ func (s *service) apply() config.Diagnostics {
 		return diags
 	}
 	s.log.begin(file.Log.Format)
-	if s.parts == nil {
-		s.server.Log = s.log.Logger
+	if s.parts == nil && s.audit == nil {
+		s.server.Log, s.audit = s.log.Logger, audit.New(s.log.Logger)
+		s.server.Recorder = s.audit
 	}
 	next, more := build(file, s.parts, s.log.Logger)
 	diags = append(diags, more...)
@@ -149,7 +153,12 @@ func (s *service) apply() config.Diagnostics {
 		err = file.Errorf(file.Log.At("file"), "The log cannot be opened: %v", err)
 		return append(diags, config.DiagnosticsOf(err)...)
 	}
+	keep, err := s.moveAudit(file)
+	if err != nil {
+		return append(diags, config.DiagnosticsOf(err)...)
+	}
 	diags = append(diags, s.sockets.apply(file, next.listeners)...)
+	keep(!diags.HasErrors())
 	if diags.HasErrors() {
 		return diags
 	}

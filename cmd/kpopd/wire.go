@@ -81,9 +81,7 @@ func (b *builder) build() (*parts, config.Diagnostics) {
 	b.chain()
 	b.maildrops()
 	b.endpoints()
-	if f.Audit != nil {
-		b.absent(f.Audit.Header, "An audit log")
-	}
+	b.audit()
 	diags := config.DiagnosticsOf(errors.Join(b.errs...))
 	if diags.HasErrors() {
 		b.next.part()
@@ -161,7 +159,7 @@ func (b *builder) policies(l *config.Listener) server.Handler {
 // handler builds what serves the clients of a network, or of none where n is
 // nil.
 func (b *builder) handler(l *config.Listener, n *config.Network, clear config.ClearLogin) *pop3.Handler {
-	h := &pop3.Handler{Hostname: b.file.Hostname, Open: b.opener(l), Clear: clearOf(clear)}
+	h := &pop3.Handler{Hostname: b.file.Hostname, Grant: b.granter(l), Open: b.opener(), Clear: clearOf(clear)}
 	if l.Protocol == config.KPOP {
 		h.Admit = admitKPOP(b.accept)
 	} else {
@@ -191,19 +189,22 @@ func clearOf(c config.ClearLogin) pop3.Clear {
 	return pop3.ClearTickets
 }
 
-// opener returns what turns an identity into its locked maildrop.
-func (b *builder) opener(l *config.Listener) func(context.Context, auth.Identity, auth.Peer) (*maildrop.Drop, error) {
-	accounts, store, lookup := b.accounts(l.Name), b.store, b.lookup()
-	locker := byPlace{b.next.locker, b.file.Maildrop.RelPath}
-	return func(ctx context.Context, id auth.Identity, p auth.Peer) (*maildrop.Drop, error) {
+// granter returns what gives an identity its maildrop.
+func (b *builder) granter(l *config.Listener) func(context.Context, auth.Identity, auth.Peer) (auth.Grant, error) {
+	accounts, lookup := b.accounts(l.Name), b.lookup()
+	return func(ctx context.Context, id auth.Identity, p auth.Peer) (auth.Grant, error) {
 		id, err := lookup(ctx, id)
 		if err != nil {
-			return nil, err
+			return auth.Grant{}, err
 		}
-		name, err := accounts.Maildrop(id, p)
-		if err != nil {
-			return nil, err
-		}
+		return accounts.Decide(id, p, nil)
+	}
+}
+
+// opener returns what locks and opens a maildrop.
+func (b *builder) opener() func(context.Context, string) (*maildrop.Drop, error) {
+	store, locker := b.store, byPlace{b.next.locker, b.file.Maildrop.RelPath}
+	return func(ctx context.Context, name string) (*maildrop.Drop, error) {
 		ctx, cancel := context.WithTimeout(ctx, openTimeout)
 		defer cancel()
 		return maildrop.Open(ctx, name, locker, store)

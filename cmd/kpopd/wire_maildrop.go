@@ -42,9 +42,10 @@ func (b *builder) accounts(listener string) auth.Accounts {
 	for i := range b.file.Accounts {
 		a := &b.file.Accounts[i]
 		rules = append(rules, auth.Account{
+			Name: ruleName(a),
 			When: func(id auth.Identity, p auth.Peer) (bool, error) {
-				ok, err := a.Matches(facts(id, p, listener))
-				return ok, ruleVerdict(err)
+				err := a.Match(facts(id, p, listener))
+				return err == nil, ruleVerdict(err)
 			},
 			Maildrop: func(id auth.Identity, p auth.Peer) (string, error) {
 				name, err := a.MaildropName(facts(id, p, listener))
@@ -54,9 +55,26 @@ func (b *builder) accounts(listener string) auth.Accounts {
 				ok, err := a.AllowAuthzid(facts(id, p, listener), id.Authzid)
 				return ok, ruleVerdict(err)
 			},
+			AllowAuthzidFrom: networks(a.AllowAuthzidFrom),
 		})
 	}
 	return rules
+}
+
+// ruleName says where a rule stands: file and line.
+func ruleName(a *config.Account) string {
+	return fmt.Sprintf("%s:%d", a.Header.Filename, a.Header.Start.Line)
+}
+
+func networks(all []config.Origin) (n auth.Networks) {
+	for _, each := range all {
+		if each.Unix {
+			n.Unix = true
+		} else {
+			n.Prefixes = append(n.Prefixes, each.Prefix)
+		}
+	}
+	return n
 }
 
 // facts are what the rules see of an identity.
@@ -75,9 +93,12 @@ func facts(id auth.Identity, p auth.Peer, listener string) config.Facts {
 }
 
 // ruleVerdict says whose fault it is that a rule has no answer: a name that
-// makes no maildrop, or that cannot be judged, is the client's.
+// makes no maildrop, or that cannot be judged, is the client's. A rule that
+// does not match has one for others.
 func ruleVerdict(err error) error {
 	switch {
+	case errors.Is(err, config.ErrNoMatch):
+		return noRule{err}
 	case errors.Is(err, config.ErrName):
 		return auth.Refuse(fmt.Errorf("%w: %w", auth.ErrDenied, err), "unacceptable-maildrop")
 	case errors.Is(err, config.ErrFact):
@@ -85,6 +106,12 @@ func ruleVerdict(err error) error {
 	}
 	return err
 }
+
+// noRule is why a rule is not about somebody. It is an [auth.ErrUnknown].
+type noRule struct{ why error }
+
+func (n noRule) Error() string        { return n.why.Error() }
+func (n noRule) Is(target error) bool { return target == auth.ErrUnknown }
 
 // byPlace locks a maildrop by where it is kept, so that two names that lead to
 // one place are one maildrop.

@@ -27,8 +27,9 @@ account {
 }
 
 account {
-  maildrop      = [for g in groups : file(g)][0]
-  allow_authzid = 5
+  maildrop           = [for g in groups : file(g)][0]
+  allow_authzid      = 5
+  allow_authzid_from = ["unix"]
 }
 
 account {

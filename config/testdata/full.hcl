@@ -97,9 +97,10 @@ account {
 }
 
 account {
-  when          = attr.mailbox != ""
-  maildrop      = attr.mailbox
-  allow_authzid = contains(groups, "help-desk")
+  when               = attr.mailbox != ""
+  maildrop           = attr.mailbox
+  allow_authzid      = contains(groups, "help-desk")
+  allow_authzid_from = ["192.0.2.0/24", "2001:db8::7", "unix"]
 }
 
 account {

@@ -3,9 +3,9 @@ package pop3
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"log/slog"
 	"strings"
-	"unicode"
 
 	"kpopd/auth"
 	"kpopd/server"
@@ -105,7 +105,14 @@ func (s *session) login(ctx context.Context, mechanism, name string, cred auth.C
 // enter opens the maildrop of a proven identity and begins the TRANSACTION
 // state.
 func (s *session) enter(ctx context.Context, id auth.Identity) error {
-	drop, err := s.h.Open(ctx, id, s.h.peer(s.c))
+	grant, err := s.h.Grant(ctx, id, s.h.peer(s.c))
+	if err == nil && grant.Impersonates {
+		err = s.impersonate(ctx, id, grant)
+	}
+	if err != nil {
+		return s.refused(ctx, id, err)
+	}
+	drop, err := s.h.Open(ctx, grant.Maildrop)
 	if err != nil {
 		return s.refused(ctx, id, err)
 	}
@@ -116,6 +123,17 @@ func (s *session) enter(ctx context.Context, id auth.Identity) error {
 		Mechanism: id.Mechanism, Source: id.Source, Attrs: append(principal(id),
 			slog.String("tls", s.tlsVersion()), slog.Int("messages", n))})
 	return s.ok("%d messages (%d octets)", n, octets)
+}
+
+// impersonate records that somebody acts as another, before he does. What
+// cannot be recorded does not happen.
+func (s *session) impersonate(ctx context.Context, id auth.Identity, g auth.Grant) error {
+	err := s.c.Record(ctx, server.Event{Kind: server.EventImpersonation, User: id.User, Maildrop: g.Maildrop,
+		Mechanism: id.Mechanism, Source: id.Source, Attrs: append(principal(id), slog.String("rule", g.Rule))})
+	if err != nil {
+		return auth.Refuse(fmt.Errorf("%w: the record of an impersonation: %w", auth.ErrUnavailable, err), "audit-unavailable")
+	}
+	return nil
 }
 
 // tlsVersion is for the log: who still uses what.
@@ -156,20 +174,8 @@ func (s *session) refused(ctx context.Context, id auth.Identity, err error) erro
 	return reply
 }
 
-// clip makes a name that a client made up fit for the log: it is shortened, and
-// what does not print, or turns the direction of what follows, is replaced.
-func clip(name string) string {
-	const longest = 128
-	if len(name) > longest {
-		name = name[:longest] + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, name)
-}
+// clip makes a name that a client made up fit for the log.
+func clip(name string) string { return server.Clip(name, 128) }
 
 // stls begins TLS (RFC 2595 §4). Whatever the client said before has no
 // effect any more: it comes from nobody. What the transport proved, the ticket

@@ -1,8 +1,9 @@
 // Package pop3 speaks the Post Office Protocol, version 3, and KPOP.
 //
 // It joins the three nouns: lines come from a server.Conn, an auth.Identity
-// out of the authentication chain, and Handler.Open turns the identity into a
-// locked *maildrop.Drop on which every command of the TRANSACTION state works.
+// out of the authentication chain, Handler.Grant says what it may open, and
+// Handler.Open turns that name into a locked *maildrop.Drop on which every
+// command of the TRANSACTION state works.
 //
 // Implemented:
 //

@@ -43,11 +43,10 @@ func ExampleHandler() {
 		Hostname: "pop.example.test",
 		Auth:     auth.Chain{only{User: "alice", Secret: "wonderland"}},
 		Clear:    pop3.ClearAny, // or passwords wait for TLS
-		Open: func(ctx context.Context, id auth.Identity, p auth.Peer) (*maildrop.Drop, error) {
-			name, err := accounts.Maildrop(id, p)
-			if err != nil {
-				return nil, err
-			}
+		Grant: func(_ context.Context, id auth.Identity, p auth.Peer) (auth.Grant, error) {
+			return accounts.Decide(id, p, nil)
+		},
+		Open: func(ctx context.Context, name string) (*maildrop.Drop, error) {
 			return maildrop.Open(ctx, name, &locker, &store)
 		},
 	}

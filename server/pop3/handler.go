@@ -27,10 +27,12 @@ const (
 type Handler struct {
 	// Hostname stands in the greeting.
 	Hostname string
-	// Open turns a proven identity into its locked maildrop: it applies the
-	// account rules, takes the lock and opens the store. Its errors are those
-	// of auth and maildrop.
-	Open func(context.Context, auth.Identity, auth.Peer) (*maildrop.Drop, error)
+	// Grant says which maildrop a proven identity may open: it applies the
+	// account rules. Its errors are those of auth.
+	Grant func(context.Context, auth.Identity, auth.Peer) (auth.Grant, error)
+	// Open takes the lock of a maildrop and opens the store. Its errors are
+	// those of maildrop.
+	Open func(ctx context.Context, name string) (*maildrop.Drop, error)
 	// Auth checks the credentials of USER and PASS, and of APOP. nil: neither
 	// is offered.
 	Auth auth.Authenticator
@@ -66,7 +68,7 @@ func (h *Handler) Serve(ctx context.Context, c *server.Conn) error {
 func (h *Handler) peer(c *server.Conn) auth.Peer {
 	secure := c.TLS() != nil
 	return auth.Peer{
-		Addr: c.Addr, Local: c.Local, TLS: c.TLS(), Certificate: c.Certificate(),
+		Addr: c.Addr, Local: c.Local, Unix: c.Unix, TLS: c.TLS(), Certificate: c.Certificate(),
 		Protected: secure || h.Clear == ClearAny,
 		Tickets:   secure || h.Clear != ClearNone,
 	}

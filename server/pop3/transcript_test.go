@@ -309,12 +309,13 @@ var acts = map[string]func(p *player, rest string, words []string){
 		synctest.Wait()
 		time.Sleep(d) // the bubble's clock
 	},
-	"fail":     func(p *player, _ string, words []string) { p.w.store.fail[words[0]] = true },
-	"repair":   func(p *player, _ string, words []string) { p.w.store.fail[words[0]] = false },
-	"cancel":   func(p *player, _ string, _ []string) { p.cancel() },
-	"outage":   func(p *player, _ string, words []string) { p.w.outage = words[0] },
-	"lose":     func(p *player, _ string, _ []string) { close(p.w.store.last.lost) },
-	"shutdown": func(p *player, rest string, _ []string) { p.shutdown(rest) },
+	"fail":       func(p *player, _ string, words []string) { p.w.store.fail[words[0]] = true },
+	"repair":     func(p *player, _ string, words []string) { p.w.store.fail[words[0]] = false },
+	"cancel":     func(p *player, _ string, _ []string) { p.cancel() },
+	"unrecorded": func(p *player, _ string, words []string) { p.w.unrecorded = errors.New(words[0]) },
+	"outage":     func(p *player, _ string, words []string) { p.w.outage = words[0] },
+	"lose":       func(p *player, _ string, _ []string) { close(p.w.store.last.lost) },
+	"shutdown":   func(p *player, rest string, _ []string) { p.shutdown(rest) },
 
 	"maildrop": func(p *player, _ string, words []string) { p.say("%s", p.w.maildrop(words[0])) },
 	"events": func(p *player, _ string, _ []string) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,7 +45,9 @@ type world struct {
 	mu     sync.Mutex
 	log    bytes.Buffer
 	events []server.Event
-	outage string // of the directory: "down", or "hang" where it never answers; else none
+	// unrecorded is what the recorder answers.
+	unrecorded error
+	outage     string // of the directory: "down", or "hang" where it never answers; else none
 }
 
 func newWorld(t testing.TB) *world {
@@ -59,17 +62,26 @@ func newWorld(t testing.TB) *world {
 	w := &world{store: &brittle{Store: &memory.Store{}, Locker: &memory.Locker{}, fail: map[string]bool{}}}
 	w.srv.Log = slog.New(slog.NewTextHandler(writerFunc(w.writeLog), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.srv.Recorder = w
-	w.handler = &pop3.Handler{Hostname: "pop.example.test", Open: w.open, Auth: auth.Chain{outage{w}, file}}
+	w.handler = &pop3.Handler{Hostname: "pop.example.test", Grant: grant, Open: w.open, Auth: auth.Chain{outage{w}, file}}
 	w.handler.Mechanisms = auth.Mechanisms{toy{}, auth.Plain{Auth: w.handler.Auth}}
 	w.endpoint = &server.Endpoint{Name: "pop3", Handler: w.handler, TLS: tlsWorld.srv}
 	return w
 }
 
-func (w *world) open(ctx context.Context, id auth.Identity, p auth.Peer) (*maildrop.Drop, error) {
-	name, err := auth.Accounts(nil).Maildrop(id, p)
-	if err != nil {
-		return nil, err
-	}
+// rules let root act as anybody.
+var rules = auth.Accounts{{
+	Name:             "rules:1",
+	When:             func(id auth.Identity, _ auth.Peer) (bool, error) { return id.User == "root", nil },
+	Maildrop:         func(auth.Identity, auth.Peer) (string, error) { return "root", nil },
+	AllowAuthzid:     func(auth.Identity, auth.Peer) (bool, error) { return true, nil },
+	AllowAuthzidFrom: auth.Networks{Prefixes: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}},
+}}
+
+func grant(_ context.Context, id auth.Identity, p auth.Peer) (auth.Grant, error) {
+	return rules.Decide(id, p, nil)
+}
+
+func (w *world) open(ctx context.Context, name string) (*maildrop.Drop, error) {
 	return maildrop.Open(ctx, name, w.store, w.store)
 }
 
@@ -117,10 +129,11 @@ func (w *world) writeLog(p []byte) (int, error) {
 	return w.log.Write(p)
 }
 
-func (w *world) Record(_ context.Context, _ *server.Conn, e server.Event) {
+func (w *world) Record(_ context.Context, _ *server.Conn, e server.Event) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.events = append(w.events, e)
+	return w.unrecorded
 }
 
 // takeEvents returns the events since the last call, a line each.
