@@ -100,7 +100,9 @@ type Identity struct {
 	// Expires is when the proof ends, as a ticket does. Zero: never.
 	Expires time.Time
 	// Attrs are further facts about the identity: "principal" (printable, with
-	// realm), "realm" for a ticket, and what a directory adds.
+	// realm) and "realm" for a ticket; "subject", "issuer" (RFC 4514), "serial"
+	// (lower-case hexadecimal) and "fingerprint" (of SHA-256, likewise) for a
+	// client's certificate; and what a directory adds.
 	Attrs map[string]string
 	// Groups are those that a directory says the identity is in.
 	Groups []string
@@ -116,6 +118,13 @@ type Peer struct {
 	// Certificate is the certificate that this server showed on TLS; nil
 	// without TLS. Channel bindings are made from it (RFC 5929 §4).
 	Certificate *x509.Certificate
+	// ClientError is why the certificate that the client showed on TLS is not
+	// good; nil: it is good, or there is none. It is for what is advertised:
+	// whoever logs in by the certificate checks it himself.
+	ClientError error
+	// Proven is who has been proven already, before the protocol began: the
+	// client of a KPOP session, by its ticket. nil: nobody.
+	Proven *Identity
 	// Protected: a password may cross this connection (RFC 8314 §4.1).
 	Protected bool
 	// Tickets: a proof that reveals no password, such as a Kerberos ticket,
@@ -124,7 +133,7 @@ type Peer struct {
 }
 
 // A Credential is what a client shows to prove a name at one go: [Password],
-// [APOP] or [CRAMMD5].
+// [APOP], [CRAMMD5] or [Certificate].
 type Credential interface{ credential() }
 
 // A Password is a name and its password, from USER and PASS (RFC 1939 §7) or
@@ -150,9 +159,16 @@ type CRAMMD5 struct {
 	Digest    string // 32 lower-case hexadecimal digits
 }
 
-func (Password) credential() {}
-func (APOP) credential()     {}
-func (CRAMMD5) credential()  {}
+// A Certificate is what a client showed when TLS began, its own certificate
+// first, and of which it has the key. Nothing else of it has been checked.
+type Certificate struct {
+	Chain []*x509.Certificate
+}
+
+func (Password) credential()    {}
+func (APOP) credential()        {}
+func (CRAMMD5) credential()     {}
+func (Certificate) credential() {}
 
 // An Authenticator checks credentials. Authenticate returns the identity, or
 // an error that wraps ErrUnknown (the next in the chain is asked),

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,9 +13,10 @@ import (
 // Only an error that wraps [ErrUnknown], and none of the other errors, moves
 // on to the next; a wrong password ends the chain, and so does an outage,
 // which is never a bypass. When nobody knows the user, the error is
-// [ErrCredentials] with the reason "unknown-user", after the work of a wrong
-// password where some authenticator is a [Decoyer]: neither the reply nor the
-// time tells a client which it was.
+// [ErrCredentials] with the reason "unknown-user", of a certificate
+// "certificate-without-user". Whoever knows the user or not, a wrong password
+// costs the work of a wrong password at every authenticator that is a
+// [Decoyer]: neither the reply nor the time tells a client who exists, or where.
 //
 // Credentials that can never be right are refused in the same way before any
 // authenticator is asked: an empty or malformed user, an empty password, which
@@ -39,25 +41,45 @@ func (c Chain) Authenticate(ctx context.Context, p Peer, cred Credential) (Ident
 		c.Decoy(ctx, placeholder(cred))
 		return Identity{}, Refuse(ErrCredentials, reason)
 	}
-	for _, a := range c {
+	for i, a := range c {
 		id, err := a.Authenticate(ctx, p, cred)
 		switch {
 		case err == nil:
 			return vouched(id, cred)
+		case errors.Is(err, ErrCredentials):
+			c.pretend(ctx, p, cred, i)
+			return Identity{}, err
 		case !isUnknown(err):
 			return Identity{}, err
 		}
 	}
-	c.Decoy(ctx, cred)
-	return Identity{}, Refuse(ErrCredentials, "unknown-user")
+	c.pretend(ctx, p, cred, len(c))
+	return Identity{}, Refuse(ErrCredentials, unknownReason(cred))
 }
 
-// Decoy implements [Decoyer] with the first authenticator that is one.
+// pretend does the work that a wrong cred would have been at all but the one
+// that refused it. Those behind it are asked for somebody who does not exist:
+// the credential is not theirs to see.
+func (c Chain) pretend(ctx context.Context, p Peer, cred Credential, refused int) {
+	for i, a := range c {
+		d, ok := a.(Decoyer)
+		if !ok || i == refused {
+			continue
+		}
+		if i > refused {
+			if _, err := a.Authenticate(ctx, p, stranger(cred)); !isUnknown(err) {
+				continue // it has done the work
+			}
+		}
+		d.Decoy(ctx, cred)
+	}
+}
+
+// Decoy implements [Decoyer] with all authenticators that are.
 func (c Chain) Decoy(ctx context.Context, cred Credential) {
 	for _, a := range c {
 		if d, ok := a.(Decoyer); ok {
 			d.Decoy(ctx, cred)
-			return
 		}
 	}
 }
@@ -67,6 +89,14 @@ func (c Chain) Decoy(ctx context.Context, cred Credential) {
 func isUnknown(err error) bool {
 	return errors.Is(err, ErrUnknown) && !errors.Is(err, ErrCredentials) &&
 		!errors.Is(err, ErrDenied) && !errors.Is(err, ErrUnavailable)
+}
+
+// unknownReason is why nobody knows the user of cred.
+func unknownReason(cred Credential) string {
+	if _, ok := cred.(Certificate); ok {
+		return "certificate-without-user"
+	}
+	return "unknown-user"
 }
 
 // vouched completes id. An authenticator that vouches for nobody is broken,
@@ -103,6 +133,11 @@ func unfit(cred Credential) string {
 		return unfitDigest(c.User, c.Timestamp, c.Digest)
 	case CRAMMD5:
 		return unfitDigest(c.User, c.Challenge, c.Digest)
+	case Certificate:
+		if len(c.Chain) == 0 {
+			return "no-certificate"
+		}
+		return ""
 	}
 	return "malformed"
 }
@@ -146,10 +181,28 @@ func isDigest(s string) bool {
 	return strings.Trim(s, "0123456789abcdef") == ""
 }
 
+// stranger is a credential like cred of somebody who does not exist.
+func stranger(cred Credential) Credential {
+	switch c := placeholder(cred).(type) {
+	case APOP:
+		c.User = rand.Text()
+		return c
+	case CRAMMD5:
+		c.User = rand.Text()
+		return c
+	case Password:
+		c.User = rand.Text()
+		return c
+	}
+	return cred
+}
+
 // placeholder stands in for an unfit credential where work is feigned, so that
 // the work does not grow with what the client sent.
 func placeholder(cred Credential) Credential {
-	switch cred.(type) {
+	switch cred := cred.(type) {
+	case Certificate:
+		return cred
 	case APOP:
 		return APOP{User: "nobody", Timestamp: "<0@localhost>", Digest: strings.Repeat("0", 32)}
 	case CRAMMD5:

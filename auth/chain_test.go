@@ -15,11 +15,16 @@ import (
 type scripted struct {
 	id            auth.Identity
 	err           error
-	asked, decoys int
+	asked, decoys int // asked for alice
+	strangers     int // asked for others
 	decoy         auth.Credential
 }
 
-func (s *scripted) Authenticate(context.Context, auth.Peer, auth.Credential) (auth.Identity, error) {
+func (s *scripted) Authenticate(_ context.Context, _ auth.Peer, c auth.Credential) (auth.Identity, error) {
+	if p, ok := c.(auth.Password); ok && p.User != alice.User && p.Secret != alice.Secret {
+		s.strangers++
+		return auth.Identity{}, auth.ErrUnknown
+	}
 	s.asked++
 	return s.id, s.err
 }
@@ -66,10 +71,42 @@ func TestChainOrder(t *testing.T) {
 			if err == nil && (id.User != "alice" || id.Source != "second" || id.Mechanism != "USER") {
 				t.Errorf("identity %+v", id)
 			}
-			if second.asked != test.asked || first.decoys+second.decoys != 0 {
-				t.Errorf("second asked %d times, want %d; %d decoys", second.asked, test.asked, first.decoys+second.decoys)
+			if second.asked != test.asked {
+				t.Errorf("second asked %d times, want %d", second.asked, test.asked)
+			}
+			if wrong := errors.Is(err, auth.ErrCredentials); (first.decoys+second.decoys == 1) != wrong {
+				t.Errorf("%d and %d decoys after %v", first.decoys, second.decoys, err)
 			}
 		})
+	}
+}
+
+// Wherever a wrong password is found out, all the others work as if it had been
+// wrong there: those behind are asked for somebody else first.
+func TestChainWork(t *testing.T) {
+	for refused := range 3 {
+		var all [3]*scripted
+		var chain auth.Chain
+		for i := range all {
+			all[i] = &scripted{err: auth.ErrUnknown}
+			chain = append(chain, all[i])
+		}
+		all[refused].err = auth.Refuse(auth.ErrCredentials, "wrong-password")
+		if _, err := chain.Authenticate(t.Context(), auth.Peer{}, alice); auth.Reason(err) != "wrong-password" {
+			t.Fatal(err)
+		}
+		for i, s := range all {
+			asked, strangers, decoys := 1, 0, 1
+			switch {
+			case i == refused:
+				decoys = 0
+			case i > refused:
+				asked, strangers = 0, 1
+			}
+			if s.asked != asked || s.strangers != strangers || s.decoys != decoys {
+				t.Errorf("refused by %d: %d was asked %d times, and %d for others, with %d decoys", refused, i, s.asked, s.strangers, s.decoys)
+			}
+		}
 	}
 }
 
@@ -81,8 +118,8 @@ func TestChainUnknown(t *testing.T) {
 	if !errors.Is(err, auth.ErrCredentials) || errors.Is(err, auth.ErrUnknown) || auth.Reason(err) != "unknown-user" {
 		t.Errorf("error %v", err)
 	}
-	if second.decoys != 1 || third.decoys != 0 {
-		t.Errorf("decoys: %d of the first that has one, %d of another", second.decoys, third.decoys)
+	if second.decoys != 1 || third.decoys != 1 {
+		t.Errorf("decoys: %d and %d", second.decoys, third.decoys)
 	}
 	if second.decoy != alice {
 		t.Errorf("the decoy worked on %#v", second.decoy)

@@ -12,11 +12,22 @@ type Mechanism interface {
 	// Name is the registered name, upper case.
 	Name() string
 	// Usable reports whether the mechanism may be used on p. It gates both
-	// what CAPA says and what AUTH takes, before the client reveals anything.
+	// what CAPA says (see [Advertiser]) and what AUTH takes, before the client
+	// reveals anything.
 	Usable(p Peer) bool
 	// Start begins one exchange. ctx bounds all of it, and the caller ends
 	// it once the exchange is over, however that came.
 	Start(ctx context.Context, p Peer) Exchange
+}
+
+// An Advertiser is a [Mechanism] that CAPA does not always list where AUTH
+// takes it: a client that asks for it all the same hears, and the log says,
+// why it is refused.
+type Advertiser interface {
+	Mechanism
+	// Advertised reports whether p is told of the mechanism. It is asked only
+	// where the mechanism is usable.
+	Advertised(p Peer) bool
 }
 
 // An Exchange is one SASL conversation. The contract of Next is go-sasl's: a
@@ -62,11 +73,13 @@ type SecurityLayer interface {
 // Mechanisms are the mechanisms of one listener, in the order of preference.
 type Mechanisms []Mechanism
 
-// Usable returns the names of the mechanisms that may be used on p.
+// Usable returns the names of the mechanisms that p should be told of: those
+// that may be used on it, but for what an [Advertiser] keeps to itself.
 func (m Mechanisms) Usable(p Peer) []string {
 	var names []string
 	for _, mech := range m {
-		if mech.Usable(p) {
+		a, silent := mech.(Advertiser)
+		if mech.Usable(p) && (!silent || a.Advertised(p)) {
 			names = append(names, mech.Name())
 		}
 	}

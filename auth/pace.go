@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -43,10 +44,25 @@ func (p *Pace) Pick() time.Duration {
 
 // Wait waits until work that began at begun would be done, or ctx ends.
 func (p *Pace) Wait(ctx context.Context, begun time.Time) {
-	timer := time.NewTimer(time.Until(begun.Add(p.Pick())))
+	end := begun.Add(p.Pick())
+	timer := time.NewTimer(time.Until(end.Add(-finest)))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		sleepUntil(end)
 	case <-ctx.Done():
+	}
+}
+
+// finest is how exact a timer is: where the process is idle, the runtime waits
+// for whole milliseconds.
+const finest = 2 * time.Millisecond
+
+// sleepUntil sleeps for at most about finest, to some fifty microseconds. It
+// occupies a thread as long.
+func sleepUntil(end time.Time) {
+	for left := time.Until(end); left > 0; left = time.Until(end) {
+		pause := syscall.NsecToTimespec(int64(min(left, finest)))
+		_ = syscall.Nanosleep(&pause, nil) // of an interruption the next round knows
 	}
 }

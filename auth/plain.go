@@ -3,7 +3,6 @@ package auth
 import (
 	"bytes"
 	"context"
-	"fmt"
 
 	"github.com/emersion/go-sasl"
 )
@@ -31,13 +30,12 @@ func (m Plain) Start(ctx context.Context, p Peer) Exchange {
 // plainExchange is the one message of PLAIN, with an empty challenge before it
 // where the client sent no initial response.
 type plainExchange struct {
-	ctx      context.Context
-	peer     Peer
-	auth     Authenticator
-	asked    bool // the empty challenge is out
-	finished bool // the message is in; no second guess on one exchange
-	claimed  string
-	id       Identity
+	oneMessage
+	ctx     context.Context
+	peer    Peer
+	auth    Authenticator
+	claimed string
+	id      Identity
 }
 
 // Claimed implements [Claimant].
@@ -46,15 +44,9 @@ func (x *plainExchange) Claimed() string { return x.claimed }
 // Next implements [Exchange]. go-sasl's server for PLAIN is not used because
 // it takes an empty authcid, and any number of absent responses.
 func (x *plainExchange) Next(response []byte) (challenge []byte, done bool, err error) {
-	if x.finished || response == nil && x.asked {
-		x.finished = true
-		return nil, false, Refuse(fmt.Errorf("%w: %w", ErrCredentials, sasl.ErrUnexpectedClientResponse), "malformed")
+	if challenge, err = x.take(response); challenge != nil || err != nil {
+		return challenge, false, err
 	}
-	if response == nil {
-		x.asked = true
-		return []byte{}, false, nil // RFC 4616 §2: the client speaks first
-	}
-	x.finished = true
 	msg, ok := parsePlain(response)
 	if !ok {
 		return nil, false, Refuse(ErrCredentials, "malformed")

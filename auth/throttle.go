@@ -25,8 +25,9 @@ const (
 
 // A Throttle is an [Authenticator] that stops asking Auth where too many
 // credentials were wrong. What it refuses has the reason "throttled" and looks
-// like a wrong password. It never waits, so it holds no client's connection
-// and no memory beyond its bounded tables. It may be copied before first use only.
+// like a wrong password. It never waits itself, and holds no memory beyond its
+// bounded tables; how long a protocol should hold a refusal back is for it to
+// ask by Hold. It may be copied before first use only.
 //
 // Failures are counted, never successes, by the generic cell rate algorithm:
 // for a user at an address FailuresPerMinute, at once or spread; for a user
@@ -40,11 +41,19 @@ type Throttle struct {
 	Auth Authenticator
 	// FailuresPerMinute is the limit for a user at an address. 0: 20.
 	FailuresPerMinute int
+	// Delay and MaxDelay are for Hold. A Delay of 0: no refusal is held back.
+	Delay, MaxDelay time.Duration
 
-	once                sync.Once
+	once   sync.Once
+	counts *counts
+}
+
+// counts are what a throttle counts, and what goes on over a reload.
+type counts struct {
 	seed                maphash.Seed
 	pair, user, address *failures
 	good                throttled.GCRAStoreCtx // (address, user) that logged in
+	held                held
 }
 
 var (
@@ -57,8 +66,7 @@ var (
 func (t *Throttle) Before(a Authenticator) *Throttle {
 	t.once.Do(t.setUp)
 	next := &Throttle{
-		Auth: a, FailuresPerMinute: t.FailuresPerMinute,
-		seed: t.seed, pair: t.pair, user: t.user, address: t.address, good: t.good,
+		Auth: a, FailuresPerMinute: t.FailuresPerMinute, Delay: t.Delay, MaxDelay: t.MaxDelay, counts: t.counts,
 	}
 	next.once.Do(func() {})
 	return next
@@ -72,16 +80,16 @@ var errThrottled = Refuse(ErrCredentials, "throttled")
 // of guesses in parallel is held to the limit too.
 func (t *Throttle) Authenticate(ctx context.Context, p Peer, c Credential) (Identity, error) {
 	k := t.keys(p, userOf(c))
-	if t.exceeds(ctx, k) || !t.pair.count(ctx, k.pair, 1) {
+	if t.exceeds(ctx, k) || !t.counts.pair.count(ctx, k.pair, 1) {
 		return Identity{}, errThrottled
 	}
 	id, err := t.Auth.Authenticate(ctx, p, c)
 	if isFailure(err) {
-		t.user.count(ctx, k.user, 1)
-		t.address.count(ctx, k.address, 1)
+		t.counts.user.count(ctx, k.user, 1)
+		t.counts.address.count(ctx, k.address, 1)
 		return id, err
 	}
-	t.pair.count(ctx, k.pair, -1)
+	t.counts.pair.count(ctx, k.pair, -1)
 	if err == nil {
 		t.welcome(ctx, k)
 	}
@@ -99,15 +107,15 @@ func (t *Throttle) Decoy(ctx context.Context, c Credential) {
 // may be tried at p. user is empty where it is not known before.
 func (t *Throttle) Allowed(p Peer, user string) bool {
 	ctx, k := context.Background(), t.keys(p, user)
-	return !t.exceeds(ctx, k) && !t.pair.exceeded(ctx, k.pair)
+	return !t.exceeds(ctx, k) && !t.counts.pair.exceeded(ctx, k.pair)
 }
 
 // Failed counts a failure of such a proof.
 func (t *Throttle) Failed(p Peer, user string) {
 	ctx, k := context.Background(), t.keys(p, user)
-	t.pair.count(ctx, k.pair, 1)
-	t.user.count(ctx, k.user, 1)
-	t.address.count(ctx, k.address, 1)
+	t.counts.pair.count(ctx, k.pair, 1)
+	t.counts.user.count(ctx, k.user, 1)
+	t.counts.address.count(ctx, k.address, 1)
 }
 
 // Succeeded remembers a success of such a proof, as that of a password.
@@ -118,10 +126,10 @@ func (t *Throttle) Succeeded(p Peer, user string) {
 // exceeds reports whether one of the limits that others share is reached, and
 // binds k.
 func (t *Throttle) exceeds(ctx context.Context, k throttleKey) bool {
-	if since, _, err := t.good.GetWithTime(ctx, k.pair); err == nil && since >= 0 {
+	if since, _, err := t.counts.good.GetWithTime(ctx, k.pair); err == nil && since >= 0 {
 		return false
 	}
-	return t.user.exceeded(ctx, k.user) || t.address.exceeded(ctx, k.address)
+	return t.counts.user.exceeded(ctx, k.user) || t.counts.address.exceeded(ctx, k.address)
 }
 
 // welcome remembers that k's user is at home at k's address.
@@ -130,7 +138,7 @@ func (t *Throttle) welcome(ctx context.Context, k throttleKey) {
 		return
 	}
 	// An error is one of a remote store; there is none in memory.
-	_, _ = t.good.SetIfNotExistsWithTTL(ctx, k.pair, 0, 24*time.Hour)
+	_, _ = t.counts.good.SetIfNotExistsWithTTL(ctx, k.pair, 0, 24*time.Hour)
 }
 
 // setUp makes the tables. Nothing in it can fail for the bounded numbers
@@ -141,11 +149,11 @@ func (t *Throttle) setUp() {
 		perMinute = defaultPerMinute
 	}
 	perMinute = min(perMinute, maxPerMinute)
-	t.seed = maphash.MakeSeed()
-	t.pair = newFailures(perMinute)
-	t.user = newFailures(perMinute * userFactor)
-	t.address = newFailures(perMinute * addressFactor)
-	t.good = newTable()
+	t.counts = &counts{
+		seed: maphash.MakeSeed(),
+		pair: newFailures(perMinute), user: newFailures(perMinute * userFactor),
+		address: newFailures(perMinute * addressFactor), good: newTable(),
+	}
 }
 
 // A throttleKey names one user at one address in the three tables: eight
@@ -164,7 +172,7 @@ func (t *Throttle) keys(p Peer, user string) throttleKey {
 }
 
 func (t *Throttle) hash(s string) string {
-	sum := maphash.String(t.seed, s)
+	sum := maphash.String(t.counts.seed, s)
 	var b [8]byte
 	for i := range b {
 		b[i] = byte(sum >> (8 * i))
@@ -202,6 +210,8 @@ func userOf(c Credential) string {
 		return c.User
 	case CRAMMD5:
 		return c.User
+	case Certificate:
+		return fingerprintOf(c) // who it is has yet to be seen
 	}
 	return ""
 }
@@ -248,6 +258,19 @@ func (f *failures) count(ctx context.Context, key string, n int) bool {
 	}
 	limited, _, err := f.limiter.RateLimitCtx(ctx, key, n)
 	return !limited || err != nil
+}
+
+// level returns how many failures are counted and not forgiven yet.
+func (f *failures) level(ctx context.Context, key string) int {
+	if key == "" {
+		return 0
+	}
+	tat, now, err := f.store.GetWithTime(ctx, key)
+	if err != nil || tat < 0 {
+		return 0
+	}
+	ahead := max(0, time.Unix(0, tat).Sub(now))
+	return int((ahead + f.interval - 1) / f.interval)
 }
 
 // exceeded reports whether no failure more has room. The limiter's own way of

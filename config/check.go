@@ -20,7 +20,9 @@ func (d *decoder) checkFile(f *File, implied bool) {
 	for i := range f.Listeners {
 		l := &f.Listeners[i]
 		d.checkAddress(f.Listeners[:i], l)
-		d.checkMechanisms(f, l.Place, l.Mechanisms)
+		if l.Protocol != KPOP { // where the ticket is the source
+			d.checkMechanisms(f, l.Place, l.Mechanisms)
+		}
 		switch {
 		case l.collects():
 			d.checkCollecting(f, l)
@@ -88,6 +90,7 @@ func (d *decoder) checkCollecting(f *File, l *Listener) {
 	if k := f.Kerberos; plain && k != nil && k.ChannelBinding == BindRequire {
 		d.errorf(l.At("tls"), "No channel to bind to", "channel_binding = \"require\" needs TLS, which this listener does not speak.")
 	}
+	d.checkClients(f, l)
 	if l.Protocol != KPOP {
 		return
 	}
@@ -99,9 +102,23 @@ func (d *decoder) checkCollecting(f *File, l *Listener) {
 	}
 }
 
+// checkClients checks that clients can be asked for certificates.
+func (d *decoder) checkClients(f *File, l *Listener) {
+	if l.ClientCertificates == "" || l.ClientCertificates == CertificatesNone {
+		return
+	}
+	at := l.At("client_certificates")
+	switch {
+	case l.TLS == TLSOff:
+		d.errorf(at, "No TLS here", "Clients show a certificate when TLS begins, and this listener does not speak it.")
+	case f.TLS != nil && f.TLS.ClientCAFile == "":
+		d.errorf(at, "No client certificates", "This needs client_ca_file in the tls block.")
+	}
+}
+
 // checkOther checks a listener for LMTP or the administrator.
 func (d *decoder) checkOther(f *File, l *Listener) {
-	for _, name := range []string{"login_without_tls", "mechanisms", "login_timeout", "autologout", "sdps"} {
+	for _, name := range []string{"login_without_tls", "client_certificates", "mechanisms", "login_timeout", "autologout", "sdps"} {
 		if l.has(name) {
 			d.errorf(l.At(name), "Argument without effect", "Nobody logs in to a listener for %s.", l.Protocol)
 		}
@@ -161,9 +178,17 @@ func (a Authenticator) hasSecrets() bool {
 }
 
 func (d *decoder) checkAuthenticators(f *File) {
+	used := false
 	for _, a := range f.Authenticators {
+		used = used || a.Kind == "certificate"
 		if a.Kind == "certificate" && (f.TLS == nil || f.TLS.ClientCAFile == "") {
 			d.errorf(a.Header, "No client certificates", "This authenticator needs client_ca_file in the tls block.")
 		}
+	}
+	for _, l := range f.Listeners {
+		used = used || l.ClientCertificates == CertificatesRequire
+	}
+	if !used && f.TLS != nil && f.TLS.ClientCAFile != "" {
+		d.warnf(f.TLS.At("client_ca_file"), "Argument without effect", "No authenticator \"certificate\" uses client certificates, and no listener requires them.")
 	}
 }

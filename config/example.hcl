@@ -51,7 +51,10 @@ listener "pop3s" {
                                  # "any" is for passwords, and SCRAM counts as one
   login_timeout     = "60s"      # to log in, 5s to 10m
   autologout        = "10m"      # of silence after that, at least 10m
-  #mechanisms          = ["GSSAPI"]              # instead of those above
+  #mechanisms          = ["GSSAPI"]              # instead of those above; for kpop only
+                                                 # EXTERNAL, the ticket's own user
+  #client_certificates = "request"               # none | request | require; absent: request
+                                                 # where EXTERNAL takes them, else none
   #allow_from          = ["192.0.2.0/24", "2001:db8::/32"]
   #sdps                = true                    # (later) logins as user@host too
   #proxy_protocol_from = ["192.0.2.5"]           # (later) must send a PROXY header
@@ -89,8 +92,15 @@ tls {
     cert_file = "/etc/kpopd/tls.crt"
     key_file  = "/etc/kpopd/tls.key"
   }
-  #client_ca_file = "/etc/kpopd/clients.pem" # (later) ask clients for a certificate
   min_version = "1.2" # or "1.3"
+
+  # Those who sign certificates for clients: roots, and intermediates too, which
+  # clients then need not show. What they have revoked is in lists, PEM or DER,
+  # which are read again when they change. With any list, every authority on the
+  # way to a client needs one that is current: where it ended, or is missing,
+  # nobody logs in by certificate, and clients are told of a temporary failure.
+  #client_ca_file   = "/etc/kpopd/clients.pem"
+  #client_crl_files = ["/var/lib/kpopd/root.crl", "/var/lib/kpopd/people.crl"]
 }
 
 # -------------------------------------------------------------------- Kerberos
@@ -136,7 +146,7 @@ authenticator "file" "services" {
 #  disabled_attribute = "mailboxDisabled" # TRUE there keeps out, besides the usual attributes
 #  secret_attribute   = "kpopdSecret" # see below; needs bind_dn
 #  scram_iterations   = 16384  # of most keys for SCRAM in there
-#  nested_groups      = false  # true: groups of groups too, which takes a search for each
+#  nested_groups      = false  # true: groups of groups too; one search in Active Directory, else one for each
 #  starttls           = true   # false: passwords cross ldap:// in the clear
 #  timeout            = "5s"   # of one search or bind at one server
 #  pool_size          = 8      # connections of a server for searches, and as many for binds
@@ -171,9 +181,14 @@ authenticator "file" "services" {
 #  ca_file            = "/etc/kpopd/ca.pem"
 #}
 
-# (later) Client certificates; needs client_ca_file above.
+# Client certificates, for the mechanism EXTERNAL; needs client_ca_file above. The
+# first of these fields that a certificate has is the user's name: the user
+# principal name of Active Directory and the mail address, both of the
+# subjectAltName, and the common name. Whoever has two different ones, or none,
+# is refused. A name such as alice@corp.example is the user as it is; see the
+# account rules for its maildrop.
 #authenticator "certificate" "clients" {
-#  user_from = ["upn", "email", "cn"] # tried in this order
+#  user_from = ["upn", "email", "cn"] # absent: these, in this order
 #}
 
 # -------------------------------------------------------------------- accounts
@@ -184,11 +199,14 @@ authenticator "file" "services" {
 #              whole principal
 #   domain     what follows the '@' of user, if there is one
 #   principal  and realm, of a ticket
-#   mechanism  how the proof was made: "USER", "GSSAPI", "KPOP" ...
+#   mechanism  how the proof was made: "USER", "GSSAPI", "EXTERNAL" (a client
+#              certificate), "KPOP" (by USER or EXTERNAL) ...
 #   listener   the label of the listener, and address of the client
 #   groups     from the directory: the DN of each group, and its name ("pop-users").
 #              Ask for the DN where more than the administrator can make groups
-#   attr.NAME  from the directory: of several values the first in byte order
+#   attr.NAME  from the directory: of several values the first in byte order; of
+#              a client certificate: subject and issuer (as in RFC 4514), serial
+#              and fingerprint (SHA-256), both in lower-case hexadecimal
 #
 # and lower upper trimsuffix split join replace regex contains basename sha256
 # env file. A rule that uses an attr that the entry lacks, or a regex that does
@@ -214,6 +232,12 @@ account {
   allow_authzid_from = ["192.0.2.0/24", "unix"]
 }
 
+# Whom a certificate proves as alice@corp.example.
+#account {
+#  when     = mechanism == "EXTERNAL" && lower(domain) == "corp.example"
+#  maildrop = lower(split("@", user)[0])
+#}
+
 account {
   when     = contains(["root", "postmaster"], user)
   maildrop = ""
@@ -234,7 +258,9 @@ maildrop "maildir" {
 
 limits {
   connections             = 20000
-  connections_per_address = 100
+  connections_per_address = 100     # a /64 for IPv6
+  connections_per_user    = 20      # sessions of somebody who has been proven
+  memory_before_login     = "64MiB" # of long AUTH lines and tickets of all clients
 }
 
 log {
@@ -245,10 +271,14 @@ log {
 
 # Guessing of passwords, by user and address (/64 for IPv6); a user everywhere has
 # five times, an address with all its users ten times as many failures. What is
-# beyond looks like a wrong password.
+# beyond looks like a wrong password. A user who logged in from an address before
+# is kept out of it by his own failures there alone. With tickets, exchanges that
+# their principal leaves unfinished count for him, and wrong tickets by address.
 throttle {
   enabled             = true
   failures_per_minute = 20
+  delay               = "1s"  # before the answer to the fourth failure of a user at an
+  max_delay           = "10s" # address, doubled for each further one up to this. 0s: none
 }
 
 # The record of logins and refusals, of who acted as whom and by which rule, and of

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -126,8 +127,8 @@ func load(sources []*source) (*File, Diagnostics) {
 func newFile() *File {
 	return &File{
 		StateDir: "/var/lib/kpopd",
-		Throttle: Throttle{Enabled: true, FailuresPerMinute: 20},
-		Limits:   Limits{Connections: 20000, ConnectionsPerAddress: 100},
+		Throttle: Throttle{Enabled: true, FailuresPerMinute: 20, Delay: time.Second, MaxDelay: 10 * time.Second},
+		Limits:   Limits{Connections: 20000, ConnectionsPerAddress: 100, ConnectionsPerUser: 20, MemoryBeforeLogin: 64 << 20},
 		Log:      Log{Format: "text"},
 	}
 }

@@ -42,8 +42,8 @@ type LDAP struct {
 	// SCRAMIterations is the iteration count that most keys for SCRAM in there
 	// have, and those that are made of a {PLAIN} secret get. Default: 16384.
 	SCRAMIterations int
-	// NestedGroups adds the groups that the entry's groups are in. Default:
-	// false, because it takes a search for each.
+	// NestedGroups adds the groups that the entry's groups are in, with one
+	// search in Active Directory, else one for each group. Default: false.
 	NestedGroups bool
 	// DisabledAttribute is TRUE in an entry that may not log in. Default: "",
 	// only what Active Directory, 389 Directory Server and OpenLDAP have for it.
@@ -168,16 +168,19 @@ func bindNames(dst *[]*Expression) func(*decoder, *hclsyntax.Attribute) {
 	}
 }
 
+// reserved are the attributes that a ticket or a certificate gives.
+var reserved = []string{"principal", "realm", "subject", "issuer", "serial", "fingerprint"}
+
 // attribute takes the name of an attribute (RFC 4512 §2.5), and none that a
-// ticket has already given its meaning.
+// ticket or a certificate has already given its meaning.
 func attribute(dst *string) setter {
 	return text(func(v val, s string) *complaint {
 		const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.;"
 		switch {
 		case s == "" || strings.Trim(s, letters) != "":
 			return complain("It must be the name of an attribute.")
-		case strings.EqualFold(s, "principal") || strings.EqualFold(s, "realm"):
-			return complain("What is called so comes from a ticket.")
+		case slices.ContainsFunc(reserved, func(r string) bool { return strings.EqualFold(r, s) }):
+			return complain("What is called so comes from a ticket or a client certificate.")
 		}
 		*dst = s
 		return nil

@@ -42,6 +42,17 @@ const (
 	ClearAny     ClearLogin = "any"
 )
 
+// A ClientCertificates is whether clients are asked for a certificate.
+type ClientCertificates string
+
+// The answers: no; yes, but whoever has none, or none that is good, may log in
+// by other means; yes, and TLS fails without a good one.
+const (
+	CertificatesNone    ClientCertificates = "none"
+	CertificatesRequest ClientCertificates = "request"
+	CertificatesRequire ClientCertificates = "require"
+)
+
 // A Listener is one port.
 type Listener struct {
 	Place
@@ -60,7 +71,13 @@ type Listener struct {
 	// LoginWithoutTLS is "none", "tickets" or "any". Default: "tickets", so
 	// that no password crosses in the clear (RFC 8314 §4.1).
 	LoginWithoutTLS ClearLogin
-	// Mechanisms take the place of the file's. Default: nil, the file's.
+	// ClientCertificates is "none", "request" or "require". Default: "", which
+	// is "request" where EXTERNAL takes certificates and else "none": clients
+	// may ask their users which one to show.
+	ClientCertificates ClientCertificates
+	// Mechanisms take the place of the file's. Of those only EXTERNAL, for the
+	// ticket's own principal, is there for KPOP. Default: nil, the file's, and
+	// EXTERNAL for KPOP.
 	Mechanisms []string
 	// Networks are those whose clients meet another policy than the
 	// listener's: the first that holds the client's address decides.
@@ -94,6 +111,7 @@ func (f *File) readListener(d *decoder, b *hclsyntax.Block) {
 		must("protocol", value(oneOf(&l.Protocol, POP3, KPOP, LMTP, Admin))),
 		may("tls", value(oneOf(&l.TLS, TLSOff, TLSStart, TLSImplicit))),
 		may("login_without_tls", value(oneOf(&l.LoginWithoutTLS, ClearNone, ClearTickets, ClearAny))),
+		may("client_certificates", value(oneOf(&l.ClientCertificates, CertificatesNone, CertificatesRequest, CertificatesRequire))),
 		may("mechanisms", value(list(&l.Mechanisms, mechanism))),
 		may("allow_from", value(list(&l.AllowFrom, prefix))),
 		may("proxy_protocol_from", value(list(&l.ProxyProtocolFrom, prefix))),

@@ -130,8 +130,8 @@ maildrop "maildir" {
 		},
 		Accounts: make([]config.Account, 1),
 		Maildrop: config.Maildrop{Kind: "maildir", Root: "/srv/mail"},
-		Throttle: config.Throttle{Enabled: true, FailuresPerMinute: 20},
-		Limits:   config.Limits{Connections: 20000, ConnectionsPerAddress: 100},
+		Throttle: config.Throttle{Enabled: true, FailuresPerMinute: 20, Delay: time.Second, MaxDelay: 10 * time.Second},
+		Limits:   config.Limits{Connections: 20000, ConnectionsPerAddress: 100, ConnectionsPerUser: 20, MemoryBeforeLogin: 64 << 20},
 		Log:      config.Log{Format: "text"},
 		Read:     []string{"/etc/kpopd/test.hcl"},
 	}
@@ -207,7 +207,7 @@ func TestEverything(t *testing.T) {
 	if diff := cmp.Diff(wantLog, f.Log, ignorePlaces); diff != "" {
 		t.Errorf("log: -want +got:\n%s", diff)
 	}
-	if f.Throttle.Enabled || f.Throttle.FailuresPerMinute != 30 || f.Limits.Connections != 500 || f.Audit.File != "/var/log/kpopd/audit.log" {
+	if f.Throttle.Enabled || f.Throttle.FailuresPerMinute != 30 || f.Throttle.MaxDelay != 5*time.Second || f.Limits.Connections != 500 || f.Limits.MemoryBeforeLogin != 2<<30 || f.Audit.File != "/var/log/kpopd/audit.log" {
 		t.Errorf("throttle %+v, limits %+v, audit %+v", f.Throttle, f.Limits, f.Audit)
 	}
 }

@@ -53,7 +53,7 @@ func (d *decoder) checkNetwork(f *File, l *Listener, n *Network) {
 		d.errorf(n.Header, "Block without effect", "Clients of a Unix socket have no address that a network could hold.")
 	}
 	if l.Protocol == KPOP && n.has("mechanisms") {
-		d.errorf(n.At("mechanisms"), "Argument without effect", "KPOP has a ticket for its proof and no mechanisms.")
+		d.errorf(n.At("mechanisms"), "Argument without effect", "KPOP has a ticket for its proof, whatever the network.")
 	}
 	if l.TLS == TLSOff && n.has("login_without_tls") && n.LoginWithoutTLS == ClearNone {
 		d.errorf(n.At("login_without_tls"), "Nobody can log in", "The listener has no TLS, and lets nobody of this network log in without.")

@@ -2,6 +2,7 @@ package config
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
@@ -16,6 +17,11 @@ type Throttle struct {
 	// have five times, and an address with all its users ten times as many.
 	// Default: 20.
 	FailuresPerMinute int
+	// Delay is how long the answer to a user's fourth failure at an address is
+	// held back; that to each further one twice as long, MaxDelay at most, as
+	// long as FailuresPerMinute has not forgiven them. At most 30s; 0: not at
+	// all. Default: 1s, and 10s for MaxDelay.
+	Delay, MaxDelay time.Duration
 }
 
 func (f *File) readThrottle(d *decoder, b *hclsyntax.Block) {
@@ -23,7 +29,15 @@ func (f *File) readThrottle(d *decoder, b *hclsyntax.Block) {
 	t.Place = d.block(b, schema{what: "throttle", fields: []field{
 		may("enabled", value(boolean(&t.Enabled))),
 		may("failures_per_minute", value(number(&t.FailuresPerMinute, 1, 1_000_000))),
+		may("delay", value(duration(&t.Delay, 0, 30*time.Second, ""))),
+		may("max_delay", value(duration(&t.MaxDelay, 0, 30*time.Second, ""))),
 	}})
+	if t.MaxDelay < t.Delay {
+		if t.has("max_delay") {
+			d.errorf(t.At("max_delay"), "Delay too short", "It must be at least delay, %s.", brief(t.Delay))
+		}
+		t.MaxDelay = t.Delay
+	}
 }
 
 // Limits bound what clients can make the server hold.
@@ -32,6 +46,13 @@ type Limits struct {
 
 	Connections           int // of all listeners together. Default: 20000
 	ConnectionsPerAddress int // default: 100
+	// ConnectionsPerUser is how many sessions somebody may have at a time, who
+	// has been proven. Default: 20.
+	ConnectionsPerUser int
+	// MemoryBeforeLogin is what the long lines, of AUTH, and the tickets of all
+	// clients that have not logged in may take, in octets, 1MiB to 64GiB.
+	// Default: 64MiB.
+	MemoryBeforeLogin int64
 }
 
 func (f *File) readLimits(d *decoder, b *hclsyntax.Block) {
@@ -39,6 +60,8 @@ func (f *File) readLimits(d *decoder, b *hclsyntax.Block) {
 	l.Place = d.block(b, schema{what: "limits", fields: []field{
 		may("connections", value(number(&l.Connections, 1, 10_000_000))),
 		may("connections_per_address", value(number(&l.ConnectionsPerAddress, 1, 10_000_000))),
+		may("connections_per_user", value(number(&l.ConnectionsPerUser, 1, 10_000_000))),
+		may("memory_before_login", value(size(&l.MemoryBeforeLogin, 1<<20, 64<<30))),
 	}})
 }
 

@@ -188,6 +188,25 @@ func duration(dst *time.Duration, low, high time.Duration, why string) setter {
 	}
 }
 
+// size takes a string such as "32MiB", of low to high octets.
+func size(dst *int64, low, high int64) setter {
+	return text(func(v val, s string) *complaint {
+		digits := strings.TrimRight(s, "KMGiB")
+		n, err := strconv.ParseInt(digits, 10, 32)
+		unit, ok := map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[s[len(digits):]]
+		switch {
+		case err != nil || !ok || n < 0:
+			return complain(`%s is not a size such as "512KiB", "64MiB" or "2GiB".`, v.quote(s))
+		case n*unit < low:
+			return complain("It must be at least %dMiB.", low>>20)
+		case n*unit > high:
+			return complain("It must be at most %dGiB.", high>>30)
+		}
+		*dst = n * unit
+		return nil
+	})
+}
+
 // brief formats a duration without the zero units of String.
 func brief(t time.Duration) string {
 	s := t.String()

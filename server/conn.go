@@ -23,6 +23,9 @@ var (
 	// ErrLineTooLong is a line beyond its limit. It has been dropped to its
 	// end, and the connection goes on.
 	ErrLineTooLong = errors.New("server: line too long")
+	// ErrNoMemory is a long line for which [Limits] leaves no memory. It has
+	// been dropped to its end, and the connection goes on.
+	ErrNoMemory = errors.New("server: no memory left for a long line")
 	// ErrEndlessLine is a line whose end does not come even then. The
 	// connection has been cut.
 	ErrEndlessLine = errors.New("server: line without an end")
@@ -39,6 +42,7 @@ const (
 	flushAt    = 64 << 10 // output is sent before it grows beyond this
 	discardMax = 64 << 10 // of a line that is too long, before we hang up
 	lingerMax  = 64 << 10 // read and dropped behind a last word
+	lineFactor = 3        // a long line, what its handler takes it apart into, and some more
 
 	// lastWord is how long after the time for logging in a client may still
 	// take the reply that tells it so.
@@ -74,8 +78,12 @@ type Conn struct {
 	start       time.Time
 	loggedIn    atomic.Bool
 	linger      bool
+	reserved    int64  // of the server's memory
+	user        string // whose connection it counts as
+	occupies    bool   // it does
 	tlsState    *tls.ConnectionState
 	certificate *x509.Certificate
+	clientError error // of the client's certificate
 }
 
 func newConn(s *Server, nc net.Conn, e *Endpoint) *Conn {
@@ -137,23 +145,27 @@ func (c *Conn) ReadLineFunc(limit func(start []byte) int) ([]byte, error) {
 	}
 	c.line = append(c.line[:0], part...)
 	for errors.Is(err, bufio.ErrBufferFull) && len(c.line) <= max {
+		if !c.Reserve(lineFactor * (len(c.line) + inputSize)) {
+			return nil, c.dropLine(err, ErrNoMemory, max-len(c.line)+discardMax)
+		}
 		part, err = c.in.ReadSlice('\n')
 		c.line = append(c.line, part...)
 	}
 	switch {
 	case len(c.line) > max:
-		return nil, c.dropLine(err)
+		return nil, c.dropLine(err, ErrLineTooLong, discardMax)
 	case err != nil:
 		return nil, c.readError(err)
 	}
 	return trimLine(c.line), nil
 }
 
-// dropLine reads the rest of a line that is too long.
-func (c *Conn) dropLine(err error) error {
+// dropLine reads the rest of a line that is refused, most octets of it, and
+// returns the verdict.
+func (c *Conn) dropLine(err, verdict error, most int) error {
 	c.line = nil
 	for n := 0; errors.Is(err, bufio.ErrBufferFull); {
-		if n += inputSize; n > discardMax {
+		if n += inputSize; n > most {
 			c.Abort(ErrEndlessLine)
 			return c.readError(ErrEndlessLine)
 		}
@@ -162,7 +174,7 @@ func (c *Conn) dropLine(err error) error {
 	if err != nil {
 		return c.readError(err)
 	}
-	return ErrLineTooLong
+	return verdict
 }
 
 func trimLine(line []byte) []byte {
@@ -184,6 +196,7 @@ func (c *Conn) beforeLine() error {
 	if cap(c.line) > inputSize {
 		c.line = nil
 	}
+	c.release()
 	return c.beforeWait()
 }
 
@@ -193,6 +206,35 @@ func (c *Conn) beforeWait() error {
 	}
 	c.conn.SetReadDeadline(c.readDeadline())
 	return nil
+}
+
+// Pause sends what is buffered and then nothing for d, or until the time for
+// logging in ends, or the connection does. It reports whether the client is
+// still there; one that says it will send no more is taken for gone.
+//
+// Before a security layer only: a layer's buffer must not be cut short.
+func (c *Conn) Pause(ctx context.Context, d time.Duration) bool {
+	if c.Flush() != nil {
+		return false
+	}
+	end := time.Now().Add(d)
+	if login := c.LoginDeadline(); login.Before(end) {
+		end = login
+	}
+	c.conn.SetReadDeadline(end)
+	for c.in.Buffered() < inputSize {
+		if _, err := c.in.Peek(c.in.Buffered() + 1); err != nil {
+			return errors.Is(err, os.ErrDeadlineExceeded)
+		}
+	}
+	t := time.NewTimer(time.Until(end)) // more than that need not be read to know
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // Read reads what is there, after all output has been sent. It is for the

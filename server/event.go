@@ -12,7 +12,7 @@ type EventKind string
 
 // The events of a mail session.
 const (
-	EventTLS     EventKind = "tls"     // a TLS handshake succeeded
+	EventTLS     EventKind = "tls"     // a TLS handshake succeeded; Err: but the client's certificate is not good
 	EventLogin   EventKind = "login"   // somebody was proven and has a maildrop
 	EventRefused EventKind = "refused" // somebody was not let in
 	EventUpdate  EventKind = "update"  // QUIT removed messages, or could not
@@ -90,10 +90,10 @@ func Clip(text string, max int) string {
 func (c *Conn) logEvent(ctx context.Context, e Event) {
 	level := slog.LevelInfo
 	switch {
-	case e.Kind == EventTLS:
-		level = slog.LevelDebug // the login says it again
 	case e.Kind == EventRefused || e.Err != nil:
 		level = slog.LevelWarn
+	case e.Kind == EventTLS:
+		level = slog.LevelDebug // the login says it again
 	}
 	c.log.LogAttrs(ctx, level, string(e.Kind), e.LogAttrs()...)
 }

@@ -11,6 +11,7 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -43,6 +44,11 @@ type Endpoint struct {
 	Handler Handler
 	// TLS is the server's side of TLS; nil: none is offered.
 	TLS *tls.Config
+	// CheckClient judges the certificates that a client shows, its own first,
+	// once TLS has begun; TLS says whether clients are asked for them. An error
+	// is logged and remembered as [Conn.ClientError], and ends nothing. nil:
+	// nobody judges them.
+	CheckClient func([]*x509.Certificate) error
 	// Implicit: TLS begins with the connection (RFC 8314 §3). Else it may be
 	// started by [Conn.StartTLS].
 	Implicit bool
@@ -69,6 +75,12 @@ type Limits struct {
 	Conns int
 	// PerAddress is the number from one IPv4 address or one IPv6 /64.
 	PerAddress int
+	// PerUser is the number of connections at a time that [Conn.Occupy] lets
+	// one user have.
+	PerUser int
+	// Memory is what the long lines, and what is reserved by [Conn.Reserve], of
+	// all connections may take, in octets.
+	Memory int64
 }
 
 // A Server serves any number of listeners. Its zero value is ready.
@@ -84,11 +96,13 @@ type Server struct {
 	closing atomic.Bool
 	lastID  atomic.Uint64
 	running sync.WaitGroup // Serve, and sessions; added to under mu and not when closing
+	memory  atomic.Int64   // reserved
 
 	mu        sync.Mutex
 	listeners map[net.Listener]context.CancelFunc
 	conns     map[*Conn]bool
 	perAddr   map[netip.Addr]int
+	perUser   map[string]int
 }
 
 // SetLimits sets the limits for the connections to come.

@@ -89,12 +89,33 @@ func (c *Conn) handshake(ctx context.Context) error {
 	state := t.ConnectionState()
 	c.tlsState, c.conn = &state, t
 	c.in.Reset(t)
-	c.Record(ctx, Event{Kind: EventTLS, Attrs: []slog.Attr{
+	c.Record(ctx, Event{Kind: EventTLS, Err: c.checkClient(), Attrs: append([]slog.Attr{
 		slog.String("version", tls.VersionName(state.Version)),
 		slog.String("cipher", tls.CipherSuiteName(state.CipherSuite)),
 		slog.Bool("resumed", state.DidResume),
-	}})
+	}, c.clientAttrs()...)})
 	return nil
+}
+
+// checkClient judges the client's certificate, if there is one.
+func (c *Conn) checkClient() error {
+	if check := c.endpoint.CheckClient; check != nil && len(c.tlsState.PeerCertificates) > 0 {
+		c.clientError = check(c.tlsState.PeerCertificates)
+	}
+	return c.clientError
+}
+
+// clientAttrs tell of the client's certificate, if there is one.
+func (c *Conn) clientAttrs() []slog.Attr {
+	if len(c.tlsState.PeerCertificates) == 0 {
+		return nil
+	}
+	cert := c.tlsState.PeerCertificates[0]
+	return []slog.Attr{
+		slog.String("client_subject", Clip(cert.Subject.String(), 256)),
+		slog.String("client_issuer", Clip(cert.Issuer.String(), 256)),
+		slog.String("client_serial", Clip(cert.SerialNumber.Text(16), 256)),
+	}
 }
 
 // TLS is the state of the connection's TLS; nil: it is in the clear.
@@ -102,3 +123,7 @@ func (c *Conn) TLS() *tls.ConnectionState { return c.tlsState }
 
 // Certificate is the certificate that this server showed; nil without TLS.
 func (c *Conn) Certificate() *x509.Certificate { return c.certificate }
+
+// ClientError is why the client's certificate was not good when TLS began;
+// nil: it was, or there is none.
+func (c *Conn) ClientError() error { return c.clientError }

@@ -21,8 +21,9 @@ type CA struct {
 	// PEM is the authority's certificate.
 	PEM []byte
 
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+	cert  *x509.Certificate
+	key   *ecdsa.PrivateKey
+	chain []byte // what clients show behind theirs: PEM, "" for a root
 }
 
 // A Certificate is a certificate with its key, both PEM.
@@ -54,12 +55,20 @@ func (ca *CA) Server(names ...string) (Certificate, error) {
 	if len(names) == 0 {
 		names = []string{"localhost", "pop.example.test", "127.0.0.1", "::1"}
 	}
-	return ca.issue(names[0], names, x509.ExtKeyUsageServerAuth)
+	template := certificateFor(names[0], x509.ExtKeyUsageServerAuth)
+	for _, name := range names {
+		if ip := net.ParseIP(name); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, name)
+		}
+	}
+	return ca.issue(template)
 }
 
 // Client returns a certificate for a client with the common name user.
 func (ca *CA) Client(user string) (Certificate, error) {
-	return ca.issue(user, nil, x509.ExtKeyUsageClientAuth)
+	return ca.Issue(Client{CN: user})
 }
 
 // ServerConfig returns a server's TLS configuration with a certificate from
@@ -70,11 +79,7 @@ func (ca *CA) ServerConfig(t testing.TB, names ...string) *tls.Config {
 	if err != nil {
 		t.Fatalf("testenv: %v", err)
 	}
-	pair, err := tls.X509KeyPair(c.Cert, c.Key)
-	if err != nil {
-		t.Fatalf("testenv: %v", err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	return &tls.Config{Certificates: []tls.Certificate{c.Pair(t)}, MinVersion: tls.VersionTLS12}
 }
 
 // Pool returns a pool with the authority in it, for clients.
@@ -97,13 +102,9 @@ func (c Certificate) Files(t testing.TB) (cert, key string) {
 	return writeFile(t, "cert.pem", c.Cert), writeFile(t, "key.pem", c.Key)
 }
 
-// issue makes a certificate for a fresh key.
-func (ca *CA) issue(cn string, names []string, usage x509.ExtKeyUsage) (Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return Certificate{}, err
-	}
-	template := &x509.Certificate{
+// certificateFor is a certificate to be issued, for a day and an hour.
+func certificateFor(cn string, usage x509.ExtKeyUsage) *x509.Certificate {
+	return &x509.Certificate{
 		SerialNumber: serial(),
 		Subject:      pkix.Name{CommonName: cn},
 		NotBefore:    time.Now().Add(-time.Hour),
@@ -111,12 +112,13 @@ func (ca *CA) issue(cn string, names []string, usage x509.ExtKeyUsage) (Certific
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{usage},
 	}
-	for _, name := range names {
-		if ip := net.ParseIP(name); ip != nil {
-			template.IPAddresses = append(template.IPAddresses, ip)
-		} else {
-			template.DNSNames = append(template.DNSNames, name)
-		}
+}
+
+// issue makes a certificate for a fresh key.
+func (ca *CA) issue(template *x509.Certificate) (Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return Certificate{}, err
 	}
 	cert, err := ca.sign(template, &key.PublicKey)
 	if err != nil {
@@ -126,6 +128,7 @@ func (ca *CA) issue(cn string, names []string, usage x509.ExtKeyUsage) (Certific
 	if err != nil {
 		return Certificate{}, err
 	}
+	cert = append(cert, ca.chain...)
 	return Certificate{cert, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})}, nil
 }
 

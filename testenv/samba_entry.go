@@ -45,13 +45,7 @@ func (s *Samba) AddGroup(t testing.TB, name string, members ...string) string {
 func (s *Samba) add(t testing.TB, dn string, lines []string) {
 	t.Helper()
 	s.Modify(t, "dn: "+dn+"\nchangetype: add\n"+strings.Join(lines, "\n")+"\n")
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := s.modify(ctx, "dn: "+dn+"\nchangetype: delete\n"); err != nil {
-			t.Errorf("testenv: %v", err)
-		}
-	})
+	t.Cleanup(func() { s.Modify(t, "dn: "+dn+"\nchangetype: delete\n") })
 }
 
 // ExportKeytab returns a new keytab, of mode 0600, with the keys of the
@@ -63,9 +57,10 @@ func (s *Samba) ExportKeytab(t testing.TB, principals ...string) string {
 	return file
 }
 
+// do runs op, when the test cleans up too.
 func (s *Samba) do(t testing.TB, op func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 	defer cancel()
 	if err := op(ctx); err != nil {
 		t.Fatalf("testenv: %v", err)

@@ -40,6 +40,9 @@ var (
 	causeForGSS        = cause{"made-for-gssapi", errorcode.KRB_AP_ERR_INAPP_CKSUM, "Request was made for GSSAPI", auth.ErrCredentials}
 	causeReplay        = cause{"replayed-authenticator", errorcode.KRB_AP_ERR_REPEAT, "Request is a replay", auth.ErrCredentials}
 
+	// The principal has left too many exchanges unfinished.
+	causeThrottled = cause{"throttled", errorcode.KRB_ERR_GENERIC, "Too many attempts", auth.ErrCredentials}
+
 	// The proof is right, but it is not good for anything here.
 	causeAnonymous    = cause{"anonymous", errorcode.KDC_ERR_POLICY, "Anonymous tickets are not accepted", auth.ErrDenied}
 	causePrincipal    = cause{"unusable-principal", errorcode.KDC_ERR_POLICY, "Principal is not acceptable", auth.ErrDenied}
@@ -50,6 +53,7 @@ var (
 	// Nobody could say.
 	causeNoKeytab = cause{"no-keytab", errorcode.KRB_AP_ERR_NOKEY, "Service key not available", auth.ErrUnavailable}
 	causeNoReplay = cause{"replay-cache-unavailable", errorcode.KRB_ERR_GENERIC, "Temporarily unable to authenticate", auth.ErrUnavailable}
+	causeNoMemory = cause{"no-memory", errorcode.KRB_ERR_GENERIC, "Temporarily unable to authenticate", auth.ErrUnavailable}
 	causeInternal = cause{"kerberos-internal", errorcode.KRB_ERR_GENERIC, "Temporarily unable to authenticate", auth.ErrUnavailable}
 )
 

@@ -2,6 +2,7 @@ package krb5
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"kpopd/auth"
@@ -38,6 +39,9 @@ type Acceptor struct {
 	// CheckAddresses demands that a ticket that lists addresses lists the
 	// peer's. Address translation breaks that, so it is off by default.
 	CheckAddresses bool
+	// Throttle counts tickets that are wrong by address, and exchanges with a
+	// right one that come to nothing by principal. nil: nothing is counted.
+	Throttle *auth.Throttle
 }
 
 // Accept checks an AP-REQ and returns what it established. The error is an
@@ -45,12 +49,19 @@ type Acceptor struct {
 // proof is wrong, [auth.ErrDenied] where it is right but not welcome, and
 // [auth.ErrUnavailable] where nobody could say.
 func (a *Acceptor) Accept(ctx context.Context, apReq []byte, p auth.Peer) (*Context, error) {
-	return a.accept(ctx, apReq, p, nil)
+	c, err := a.accept(ctx, apReq, p, nil)
+	if err != nil {
+		a.failed(p, err)
+		return nil, err
+	}
+	c.attempt.Succeeded()
+	return c, nil
 }
 
 // accept is Accept with a check of the caller's, which runs once ticket and
 // authenticator are verified and before the authenticator is remembered. Its
-// error is the refusal.
+// error is the refusal, which the caller counts. The context's attempt is under
+// way until the caller ends it.
 func (a *Acceptor) accept(ctx context.Context, apReq []byte, p auth.Peer, check func(*Context) error) (c *Context, err error) {
 	// The one place where a panic of the library's can still arise from what
 	// a stranger sent. It must not take other sessions along.
@@ -78,10 +89,34 @@ func (a *Acceptor) accept(ctx context.Context, apReq []byte, p auth.Peer, check 
 	if err := x.authorize(c); err != nil {
 		return nil, err
 	}
+	if err := a.begin(c, p); err != nil {
+		return nil, err
+	}
 	if err := x.remember(ctx); err != nil {
+		c.attempt.Succeeded() // whoever replays is not the principal
 		return nil, err
 	}
 	return c, nil
+}
+
+// begin begins the attempt of the context's client.
+func (a *Acceptor) begin(c *Context, p auth.Peer) error {
+	if a.Throttle == nil {
+		return nil
+	}
+	var ok bool
+	if c.attempt, ok = a.Throttle.Begin(p, c.Client.String()); !ok {
+		return causeThrottled.refuse("too many exchanges of %.200q came to nothing", c.Client.String())
+	}
+	return nil
+}
+
+// failed counts a refusal that says something about the client, who is not
+// known by it.
+func (a *Acceptor) failed(p auth.Peer, err error) {
+	if a.Throttle != nil && errors.Is(err, auth.ErrCredentials) && auth.Reason(err) != causeThrottled.reason {
+		a.Throttle.Failed(p, "")
+	}
 }
 
 func (a *Acceptor) service() string {

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"syscall"
 	"testing"
@@ -22,17 +23,25 @@ const accepts = 4000
 // BenchmarkBesideMIT accepts the same tickets with MIT's libraries and with
 // ours, each with the replay cache that it has in service, in turns, on one
 // thread. It prints accepts a second of both, and how many times MIT's ours are
-// by the clock and by the processor time that they take: medians over the
-// rounds, of which -benchtime=9x makes nine.
+// by the clock and by the processor time that they take, and how often ours
+// allocate for one: medians over the rounds, of which -benchtime=9x makes nine.
 func BenchmarkBesideMIT(b *testing.B) {
 	program := testenv.Acceptor(b)
 	for kind, first := range map[string]func(*testing.B, *Mint) string{"gss": firstGSS, "kpop": firstKPOP} {
 		b.Run(kind, func(b *testing.B) {
-			var mit, own, times, timesCPU []float64
+			var mit, own, times, timesCPU, allocs []float64
+			// Ours is made full size, and in service for long; MIT's begins empty.
+			replay, err := OpenReplay(filepath.Join(b.TempDir(), "replay"), ReplayOptions{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer replay.Close()
 			for b.Loop() {
 				r := newRound(b, first)
 				wall, cpu := r.mit(b, program, kind)
-				ownWall, ownCPU := r.own(b, kind)
+				before := mallocs()
+				ownWall, ownCPU := r.own(b, kind, replay)
+				allocs = append(allocs, float64(mallocs()-before)/accepts)
 				mit, own = append(mit, accepts/wall), append(own, accepts/ownWall)
 				times, timesCPU = append(times, wall/ownWall), append(timesCPU, cpu/ownCPU)
 			}
@@ -41,6 +50,7 @@ func BenchmarkBesideMIT(b *testing.B) {
 			b.ReportMetric(median(own), "own/s")
 			b.ReportMetric(median(times), "times-MIT")
 			b.ReportMetric(median(timesCPU), "times-MIT-CPU")
+			b.ReportMetric(median(allocs), "allocs/accept")
 		})
 	}
 }
@@ -48,6 +58,12 @@ func BenchmarkBesideMIT(b *testing.B) {
 func median(of []float64) float64 {
 	slices.Sort(of)
 	return of[len(of)/2]
+}
+
+func mallocs() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Mallocs
 }
 
 // A round is what clients send first, and the keys to it.
@@ -90,12 +106,7 @@ func (r round) mit(b *testing.B, program, kind string) (wall, cpu float64) {
 	return wall, cpu
 }
 
-func (r round) own(b *testing.B, kind string) (wall, cpu float64) {
-	replay, err := OpenReplay(filepath.Join(b.TempDir(), "replay"), ReplayOptions{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer replay.Close()
+func (r round) own(b *testing.B, kind string, replay ReplayCache) (wall, cpu float64) {
 	a := &Acceptor{Keys: r.mint, Replay: replay}
 	accept := acceptGSS
 	if kind == "kpop" {

@@ -31,6 +31,8 @@ type Context struct {
 
 	ctime time.Time
 	cusec int
+
+	attempt *auth.Attempt // nil: nobody counts
 }
 
 // A ReplayCache remembers authenticators so that none is accepted twice.

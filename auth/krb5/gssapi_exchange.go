@@ -41,6 +41,8 @@ type gssExchange struct {
 	accepted auth.Identity // once the ticket is
 	identity auth.Identity // once all is
 	layer    *gssLayer
+	attempt  *auth.Attempt
+	settled  func() bool // ends the attempt before the end of ctx does; nil: none is under way
 }
 
 var _ auth.LayeredExchange = (*gssExchange)(nil)
@@ -53,10 +55,36 @@ func (x *gssExchange) Next(response []byte) (challenge []byte, done bool, err er
 	}
 	x.next = nil
 	if len(response) > maxGSSToken {
-		return nil, false, refuseGSS("gss-token-too-long", "token of %d octets", len(response))
+		err = refuseGSS("gss-token-too-long", "token of %d octets", len(response))
+	} else {
+		challenge, err = step(x, response)
 	}
-	challenge, err = step(x, response)
-	return challenge, err == nil && x.next == nil, err
+	done = err == nil && x.next == nil
+	x.count(done, err)
+	return challenge, done, err
+}
+
+// begin counts the attempt of whom a ticket proves as failed, unless it is
+// settled before the exchange is left.
+func (x *gssExchange) begin(c *Context) {
+	x.accepted, x.attempt = c.Identity, c.attempt
+	if x.attempt != nil {
+		x.settled = context.AfterFunc(x.ctx, x.attempt.Failed)
+	}
+}
+
+// count counts how a step ended.
+func (x *gssExchange) count(done bool, err error) {
+	switch {
+	case err != nil && x.settled == nil:
+		x.mech.Acceptor.failed(x.peer, err)
+	case x.settled == nil || err == nil && !done || !x.settled():
+		// Nothing is decided, or the end of ctx has decided.
+	case done:
+		x.attempt.Succeeded()
+	default:
+		x.attempt.Failed()
+	}
 }
 
 // Identity implements [auth.Exchange].
@@ -89,7 +117,7 @@ func (x *gssExchange) token(response []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	x.accepted = c.Identity
+	x.begin(c)
 	if c.Mutual {
 		return x.reply(c)
 	}

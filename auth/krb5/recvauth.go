@@ -66,8 +66,10 @@ func (a *Acceptor) RecvAuth(ctx context.Context, rw io.ReadWriter, version strin
 	}
 	c, err := a.accept(ctx, apReq, p, notForGSS)
 	if err != nil {
+		a.failed(p, err)
 		return auth.Identity{}, s.reject(a, err)
 	}
+	c.attempt.Succeeded() // it takes no more than an AP-REQ
 	if err := s.accepted(c); err != nil {
 		return auth.Identity{}, s.reject(a, err)
 	}
@@ -172,6 +174,10 @@ func (s sendauth) request() ([]byte, error) {
 	n := length(head)
 	if n > maxAPReq {
 		return nil, causeTooLong.refuse("AP-REQ of %d octets", n)
+	}
+	const factor = 3 // it, what it is taken apart into, and some more
+	if r, ok := s.rw.(interface{ Reserve(octets int) bool }); ok && !r.Reserve(factor*int(n)) {
+		return nil, causeNoMemory.refuse("AP-REQ of %d octets", n)
 	}
 	return readN(s.rw, int(n))
 }

@@ -84,9 +84,7 @@ func (d *Directory) Decoy(ctx context.Context, c auth.Credential) {
 		name += "," + d.c.BaseDN
 	}
 	_ = d.on(ctx, binding, func(c *goldap.Conn) error { return c.Bind(name, "placeholder") }) // the work is all
-	if d.pace.Pick() > 2*time.Millisecond {                                                   // a timer is no finer than that
-		d.pace.Wait(ctx, begun)
-	}
+	d.pace.Wait(ctx, begun)
 }
 
 func sendable(secret string) bool {

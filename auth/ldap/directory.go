@@ -69,8 +69,10 @@ type Config struct {
 	SCRAMIterations int
 	// SCRAMSecret makes the salts of SCRAM for PLAIN secrets. nil: a random one.
 	SCRAMSecret []byte
-	// NestedGroups adds the groups that somebody's groups are in, which takes a
-	// search for each. false: only those that memberOf of the entry names.
+	// NestedGroups adds the groups that somebody's groups are in: with one
+	// search where the directory is Active Directory, else with one for each
+	// group. false: only those that memberOf of the entry names, and in Active
+	// Directory the primary group.
 	NestedGroups bool
 	// DisabledAttribute is an attribute whose value TRUE says that the entry
 	// may not log in, besides userAccountControl, accountExpires (Active
@@ -105,13 +107,14 @@ type Budget = auth.Budget
 // A Directory is an [auth.Authenticator] and an [auth.Directory]. It is safe
 // for concurrent use.
 type Directory struct {
-	c        Config
-	servers  []*server
-	verdicts *auth.Verdicts
-	pace     auth.Pace     // of binds
-	whole    auth.Pace     // of wrong passwords, with the search
-	deriving chan struct{} // one for each derivation of keys under way
-	unlike   sync.Once     // keys for SCRAM have been seen that give themselves away
+	c         Config
+	servers   []*server
+	verdicts  *auth.Verdicts
+	pace      auth.Pace // of binds
+	whole     auth.Pace // of wrong passwords, with the search
+	rootEntry rootCache
+	deriving  chan struct{} // one for each derivation of keys under way
+	unlike    sync.Once     // keys for SCRAM have been seen that give themselves away
 
 	mu     sync.Mutex // between the start of a probe and Close
 	closed bool
@@ -126,8 +129,9 @@ var (
 	_ auth.Directory     = (*Directory)(nil)
 )
 
-// reserved are the attributes that a ticket gives. An entry must not.
-var reserved = []string{"principal", "realm"}
+// reserved are the attributes that a ticket or a client certificate gives. An
+// entry must not.
+var reserved = []string{"principal", "realm", "subject", "issuer", "serial", "fingerprint"}
 
 // New returns a Directory, which connects when it is first asked.
 func New(c Config) (*Directory, error) {
@@ -171,7 +175,7 @@ func (c Config) check() error {
 		base, _, _ := strings.Cut(name, ";")
 		switch {
 		case slices.ContainsFunc(reserved, func(r string) bool { return strings.EqualFold(r, name) }):
-			return fmt.Errorf("the attribute %q has the name of what a ticket says", name)
+			return fmt.Errorf("the attribute %q has the name of what a ticket or a certificate says", name)
 		case c.SecretAttribute != "" && strings.EqualFold(base, c.SecretAttribute):
 			return fmt.Errorf("the attribute %q holds secrets", name)
 		}

@@ -9,7 +9,8 @@
 //   - RFC 4514 and RFC 4515: names and filters as text, and their escaping
 //   - draft-behera-ldap-password-policy-10: the answers of OpenLDAP's ppolicy
 //   - RFC 5803: keys for SCRAM in an attribute
-//   - the codes in the diagnostics of Active Directory
+//   - Active Directory: the codes in its diagnostics, its groups of groups, the
+//     primary group, and values by ranges (MS-ADTS); RFC 2696, a search by pages
 //
 // go-ldap has no deadlines once a connection is open, no pool and no second
 // server. Those are made here: each operation has a deadline and a bound on

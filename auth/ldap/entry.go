@@ -21,7 +21,7 @@ import (
 const maxValue = 4096
 
 // Attributes that are asked for whatever the configuration says.
-var always = []string{"memberOf", "userAccountControl", "accountExpires", "nsAccountLock", "pwdAccountLockedTime"}
+var always = []string{"memberOf", "primaryGroupID", "objectSid", "userAccountControl", "accountExpires", "nsAccountLock", "pwdAccountLockedTime"}
 
 // Lookup implements [auth.Directory]: the lookup filter finds the entry of id,
 // whose attributes and groups join. An identity without an entry is
@@ -57,6 +57,15 @@ type entry struct {
 func (d *Directory) join(ctx context.Context, id auth.Identity, e entry) (auth.Identity, error) {
 	if err := e.denied(); err != nil {
 		return auth.Identity{}, err
+	}
+	if e.raw != nil {
+		more, err := d.complete(ctx, e.raw)
+		if err != nil {
+			return auth.Identity{}, err
+		}
+		if more {
+			e.attrs = d.attributes(e.raw)
+		}
 	}
 	groups, err := d.groups(ctx, e)
 	if err != nil {
@@ -144,14 +153,19 @@ func (d *Directory) read(raw *goldap.Entry, q query, id auth.Identity) (entry, e
 	if !ok || !isText(user) {
 		return entry{}, errSpelling
 	}
-	e := entry{raw: raw, dn: raw.DN, user: user, attrs: map[string]string{}, reason: d.disabled(raw, time.Now())}
+	return entry{raw: raw, dn: raw.DN, user: user, attrs: d.attributes(raw), reason: d.disabled(raw, time.Now())}, nil
+}
+
+// attributes are those of an entry that the configuration names.
+func (d *Directory) attributes(raw *goldap.Entry) map[string]string {
+	attrs := map[string]string{}
 	for _, name := range d.c.Attributes {
 		values := slices.DeleteFunc(slices.Clone(raw.GetEqualFoldAttributeValues(name)), func(v string) bool { return !isText(v) })
 		if len(values) > 0 {
-			e.attrs[name] = slices.Min(values)
+			attrs[name] = slices.Min(values)
 		}
 	}
-	return e, nil
+	return attrs
 }
 
 // Bits and values of Active Directory (MS-ADTS §2.2.16, §2.2.17): the account

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	goldap "github.com/go-ldap/ldap/v3"
@@ -21,10 +22,7 @@ func (d *Directory) groups(ctx context.Context, e entry) ([]string, error) {
 	if e.raw == nil {
 		return nil, nil
 	}
-	all, err := groupsOf(e.raw)
-	if err == nil && d.c.NestedGroups {
-		all, err = d.nested(ctx, all)
-	}
+	all, err := d.memberships(ctx, e.raw)
 	var names []string
 	for _, dn := range all {
 		names = append(names, groupNames(dn)...)
@@ -32,43 +30,68 @@ func (d *Directory) groups(ctx context.Context, e entry) ([]string, error) {
 	return names, err
 }
 
-// groupsOf returns the DNs of the groups that an entry is in. Active Directory
-// gives no more than some of very many, and says so in the attribute's name
-// (MS-ADTS §3.1.1.3.1.3.3).
-func groupsOf(raw *goldap.Entry) ([]string, error) {
-	var groups []string
-	for _, a := range raw.Attributes {
-		name, option, _ := strings.Cut(strings.ToLower(a.Name), ";")
-		if name != "memberof" {
-			continue
+// memberships returns the DNs of the groups that an entry is in.
+func (d *Directory) memberships(ctx context.Context, raw *goldap.Entry) ([]string, error) {
+	groups, err := groupsOf(raw)
+	if err != nil {
+		return nil, err
+	}
+	primary := primaryGroup(raw)
+	if d.c.NestedGroups {
+		r, err := d.root(ctx)
+		if err != nil {
+			return nil, err
 		}
-		if strings.HasPrefix(option, "range=") && !strings.HasSuffix(option, "-*") || len(a.Values) > maxGroups {
-			return nil, unavailable(fmt.Errorf("%s: %w", raw.DN, errTooManyGroups), "too-many-groups")
+		if r.chains {
+			above, err := d.chained(ctx, r.base, raw.DN, primary)
+			return merge(groups, above), err
 		}
-		groups = append(groups, a.Values...)
+	}
+	if primary != "" {
+		e, err := d.readEntry(ctx, "<SID="+primary+">", "1.1")
+		if err != nil {
+			return nil, err
+		}
+		groups = merge(groups, []string{e.DN})
+	}
+	if d.c.NestedGroups {
+		return d.nested(ctx, groups)
 	}
 	return groups, nil
+}
+
+// groupsOf returns the DNs of the groups that memberOf of an entry names.
+func groupsOf(raw *goldap.Entry) ([]string, error) {
+	groups := raw.GetEqualFoldAttributeValues("memberOf")
+	if len(groups) > maxGroups {
+		return nil, unavailable(fmt.Errorf("%s: %w", raw.DN, errTooManyGroups), "too-many-groups")
+	}
+	return groups, nil
+}
+
+// merge returns the names of both lists, each once, and none that is empty.
+func merge(a, b []string) []string {
+	known := map[string]bool{"": true}
+	var all []string
+	for _, dn := range slices.Concat(a, b) {
+		if key := strings.ToLower(dn); !known[key] {
+			known[key] = true
+			all = append(all, dn)
+		}
+	}
+	return all
 }
 
 // nested adds to groups those that the groups themselves are in, and so on.
 // Each is read by its DN, once however often it comes, so that a circle has an
 // end; a group that is not there, or that the service may not read, is in none.
 func (d *Directory) nested(ctx context.Context, groups []string) ([]string, error) {
-	known := map[string]bool{}
-	for _, dn := range groups {
-		known[strings.ToLower(dn)] = true
-	}
 	for i := 0; i < len(groups); i++ {
 		above, err := d.above(ctx, groups[i])
 		if err != nil {
 			return nil, err
 		}
-		for _, dn := range above {
-			if key := strings.ToLower(dn); !known[key] {
-				known[key] = true
-				groups = append(groups, dn)
-			}
-		}
+		groups = merge(groups, above)
 		if len(groups) > maxGroups {
 			return nil, unavailable(errTooManyGroups, "too-many-groups")
 		}
@@ -78,21 +101,14 @@ func (d *Directory) nested(ctx context.Context, groups []string) ([]string, erro
 
 // above returns the groups that a group is in.
 func (d *Directory) above(ctx context.Context, dn string) ([]string, error) {
-	var result *goldap.SearchResult
-	err := d.on(ctx, searching, func(c *goldap.Conn) (err error) {
-		result, err = c.Search(goldap.NewSearchRequest(dn, goldap.ScopeBaseObject, goldap.NeverDerefAliases,
-			1, d.seconds(), false, "(objectClass=*)", []string{"memberOf"}, nil))
-		return err
-	})
-	switch {
-	case goldap.IsErrorAnyOf(err, goldap.LDAPResultNoSuchObject, goldap.LDAPResultInsufficientAccessRights) || err == nil && len(result.Entries) == 0:
-		return nil, nil
-	case err != nil && isAnswer(err):
-		return nil, unavailable(err, "directory-answer")
-	case err != nil:
+	raw, err := d.readEntry(ctx, dn, "memberOf")
+	if err == nil {
+		_, err = d.complete(ctx, raw)
+	}
+	if err != nil {
 		return nil, err
 	}
-	return groupsOf(result.Entries[0])
+	return groupsOf(raw)
 }
 
 // groupNames are the names that a rule may call a group by: its whole DN, and

@@ -21,10 +21,9 @@ import (
 type stub struct {
 	addr string
 	bind func(dn, password string) (code int, diagnostic string, controls *ber.Packet)
-	find func(send func(op *ber.Packet)) // instead of that entry
-	// search, instead of both, is told the value of an equality filter.
-	search func(value string, send func(op *ber.Packet))
-	ext    func(net.Conn) bool // what follows an extended request; true: go on
+	find func(send func(op *ber.Packet))                     // instead of that entry
+	ask  func(search *ber.Packet, send func(op *ber.Packet)) // the same, knowing what is asked
+	ext  func(net.Conn) bool                                 // what follows an extended request; true: go on
 
 	mu    sync.Mutex
 	binds []string // DN, a space, and the password
@@ -105,10 +104,10 @@ func (s *stub) answerBind(op *ber.Packet, send func(*ber.Packet, ...*ber.Packet)
 	}
 }
 
-func (s *stub) answerSearch(op *ber.Packet, send func(*ber.Packet, ...*ber.Packet)) {
+func (s *stub) answerSearch(search *ber.Packet, send func(*ber.Packet, ...*ber.Packet)) {
 	switch {
-	case s.search != nil:
-		s.search(op.Children[6].Children[1].Data.String(), func(op *ber.Packet) { send(op) })
+	case s.ask != nil:
+		s.ask(search, func(op *ber.Packet) { send(op) })
 	case s.find != nil:
 		s.find(func(op *ber.Packet) { send(op) })
 	default:
@@ -139,18 +138,29 @@ func octets(s string) *ber.Packet {
 
 // entry is a SearchResultEntry (RFC 4511 §4.5.2).
 func entry(dn string, attrs map[string]string) *ber.Packet {
+	lists := map[string][]string{}
+	for name, value := range attrs {
+		lists[name] = []string{value}
+	}
+	return fullEntry(dn, lists)
+}
+
+// fullEntry is an entry whose attributes may have several values, or none.
+func fullEntry(dn string, attrs map[string][]string) *ber.Packet {
 	p := ber.Encode(ber.ClassApplication, ber.TypeConstructed, goldap.ApplicationSearchResultEntry, nil, "")
 	p.AppendChild(octets(dn))
-	list := ber.NewSequence("")
-	for name, value := range attrs {
+	all := ber.NewSequence("")
+	for name, list := range attrs {
 		values := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSet, nil, "")
-		values.AppendChild(octets(value))
+		for _, value := range list {
+			values.AppendChild(octets(value))
+		}
 		a := ber.NewSequence("")
 		a.AppendChild(octets(name))
 		a.AppendChild(values)
-		list.AppendChild(a)
+		all.AppendChild(a)
 	}
-	p.AppendChild(list)
+	p.AppendChild(all)
 	return p
 }
 

@@ -38,12 +38,13 @@ func TestTiming(t *testing.T) {
 // TestSecretTiming measures the same of proofs by secrets: each is one search, and
 // for SCRAM the derivation of keys.
 func TestSecretTiming(t *testing.T) {
-	s := &stub{search: func(filter string, send func(*ber.Packet)) {
+	s := &stub{ask: func(search *ber.Packet, send func(*ber.Packet)) {
+		user := search.Children[6].Children[1].Data.String()
 		attrs := map[string]map[string]string{
 			"plain": {"uid": "plain", "kpopdSecret": "{PLAIN}pencil"}, "keys": {"uid": "keys", "kpopdSecret": pencil5803}, "none": {"uid": "none"},
-		}[filter]
+		}[user]
 		if attrs != nil {
-			send(entry("cn="+filter, attrs))
+			send(entry("cn="+user, attrs))
 		}
 	}}
 	conf := stubConfig(s.start(t))

@@ -3,8 +3,11 @@ package main
 import (
 	"os"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"kpopd/testenv"
 )
 
 // TestScripts runs testdata/*.txt: the program as its users run it.
@@ -26,7 +29,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 			return os.Symlink(self, bin+"/kpopd")
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"pki": makePKI},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"pki": makePKI, "clientpki": makeClientPKI},
 	})
 }
 
@@ -37,4 +40,28 @@ func makePKI(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: pki HOST")
 	}
 	ts.Check(writeCertificates(ts.MkAbs("."), args[0]))
+}
+
+// makeClientPKI is the scripts' command that makes clients.pem, an authority
+// for clients, and lists of what it has revoked: current.crl, ended.crl, and
+// foreign.crl, which is signed by another of the same name.
+func makeClientPKI(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: clientpki")
+	}
+	ca, err := testenv.NewCA()
+	ts.Check(err)
+	other, err := testenv.NewCA()
+	ts.Check(err)
+	write := func(name string, text []byte, err error) {
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs(name), text, 0o600))
+	}
+	write("clients.pem", ca.PEM, nil)
+	list, err := ca.CRL(testenv.Revoked{})
+	write("current.crl", list, err)
+	list, err = ca.CRL(testenv.Revoked{Until: time.Now().Add(-time.Minute)})
+	write("ended.crl", list, err)
+	list, err = other.CRL(testenv.Revoked{})
+	write("foreign.crl", list, err)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kpopd/auth"
+	"kpopd/auth/clientcert"
 	"kpopd/auth/krb5"
 	"kpopd/auth/ldap"
 	"kpopd/config"
@@ -54,8 +55,12 @@ type builder struct {
 	auth   auth.Authenticator // nil: no passwords
 	users  userFiles          // those of auth
 	keys   scramKeys          // those of auth that can have secrets for more than passwords
-	// throttle is what bounds guessing at auth. nil: nothing.
+	// throttle is what bounds guessing. nil: nothing.
 	throttle    *auth.Throttle
+	passwords   int                     // how many authenticators auth has
+	clients     *clientcert.Authorities // of client certificates. nil: none
+	certs       auth.Chain              // who is who by certificate
+	external    auth.Authenticator      // certs, throttled. nil: nobody
 	scramSecret []byte
 	warned      []string // schemes of SCRAM that nobody has
 	store       maildrop.Store
@@ -72,12 +77,17 @@ func (b *builder) build() (*parts, config.Diagnostics) {
 	f := b.file
 	b.next = &parts{
 		stateDir: f.StateDir,
-		limits:   server.Limits{Conns: f.Limits.Connections, PerAddress: f.Limits.ConnectionsPerAddress},
+		limits: server.Limits{
+			Conns: f.Limits.Connections, PerAddress: f.Limits.ConnectionsPerAddress,
+			PerUser: f.Limits.ConnectionsPerUser, Memory: f.Limits.MemoryBeforeLogin,
+		},
 	}
 	if !b.dry {
 		b.state()
 	}
+	b.throttling()
 	b.kerberos()
+	b.clientAuthorities()
 	b.chain()
 	b.maildrops()
 	b.endpoints()
@@ -135,6 +145,7 @@ func (b *builder) endpoints() {
 		}
 		if l.TLS != config.TLSOff {
 			e.TLS, e.Implicit = tls, l.TLS == config.TLSImplicit
+			b.askClients(l, e)
 		}
 		b.next.listeners = append(b.next.listeners,
 			listener{network: l.Address.Network, address: l.Address.Addr, endpoint: e, at: l.At("address")})
@@ -160,8 +171,11 @@ func (b *builder) policies(l *config.Listener) server.Handler {
 // nil.
 func (b *builder) handler(l *config.Listener, n *config.Network, clear config.ClearLogin) *pop3.Handler {
 	h := &pop3.Handler{Hostname: b.file.Hostname, Grant: b.granter(l), Open: b.opener(), Clear: clearOf(clear)}
+	if b.throttle != nil {
+		h.Hold = b.throttle.Hold
+	}
 	if l.Protocol == config.KPOP {
-		h.Admit = admitKPOP(b.accept)
+		h.Admit, h.Mechanisms = admitKPOP(b.accept), ticketMechanisms(l)
 	} else {
 		b.proofs(l, n, h)
 	}

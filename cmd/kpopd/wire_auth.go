@@ -17,7 +17,7 @@ func (b *builder) kerberos() {
 	if k == nil {
 		return
 	}
-	b.accept = &krb5.Acceptor{Service: k.Service, Realms: k.Realms, MaxSkew: k.MaxSkew}
+	b.accept = &krb5.Acceptor{Service: k.Service, Realms: k.Realms, MaxSkew: k.MaxSkew, Throttle: b.throttle}
 	if keys := b.keytab(k); keys != nil {
 		b.accept.Keys = b.next.keytab
 		b.foreignKeys(k, keys)
@@ -96,8 +96,11 @@ func (b *builder) chain() {
 			chain = append(chain, link)
 		}
 	}
-	if len(chain) > 0 {
+	if b.passwords = len(chain); b.passwords > 0 {
 		b.auth = b.throttled(chain)
+	}
+	if len(b.certs) > 0 {
+		b.external = b.throttled(b.certs)
 	}
 }
 
@@ -118,11 +121,12 @@ func (b *builder) salts() {
 	b.scramSecret = b.next.scramSecret
 }
 
-// links build one link of the chain, by the kind of its block. nil: an error
-// was noted.
+// links build one link of the chain, by the kind of its block. nil: it is not
+// about passwords, or an error was noted.
 var links = map[string]func(*builder, *config.Authenticator) auth.Authenticator{
-	"file": (*builder).userFile,
-	"ldap": (*builder).ldap,
+	"file":        (*builder).userFile,
+	"ldap":        (*builder).ldap,
+	"certificate": (*builder).certificateUsers,
 }
 
 // authenticator builds one link of the chain. nil: an error was noted.
@@ -155,18 +159,26 @@ func (b *builder) ldap(a *config.Authenticator) auth.Authenticator {
 	return nil
 }
 
-// throttled bounds the guessing of passwords. What was counted outlives a
-// reload of the same limit.
-func (b *builder) throttled(chain auth.Chain) auth.Authenticator {
+// throttling makes what counts failures, of all proofs. What was counted outlives
+// a reload of the same limit.
+func (b *builder) throttling() {
 	t := b.file.Throttle
 	if !t.Enabled {
-		return chain
+		return
 	}
 	if old := b.old.throttle; old != nil && old.FailuresPerMinute == t.FailuresPerMinute {
-		b.throttle = old.Before(chain)
+		b.throttle = old.Before(nil)
 	} else {
-		b.throttle = &auth.Throttle{Auth: chain, FailuresPerMinute: t.FailuresPerMinute}
+		b.throttle = &auth.Throttle{FailuresPerMinute: t.FailuresPerMinute}
 	}
+	b.throttle.Delay, b.throttle.MaxDelay = t.Delay, t.MaxDelay
 	b.next.throttle = b.throttle
-	return b.throttle
+}
+
+// throttled bounds the guessing at a chain. All chains share what is counted.
+func (b *builder) throttled(chain auth.Chain) auth.Authenticator {
+	if b.throttle == nil {
+		return chain
+	}
+	return b.throttle.Before(chain)
 }

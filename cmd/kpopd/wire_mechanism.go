@@ -19,6 +19,7 @@ const (
 	needsPasswords = "an authenticator that has passwords"
 	needsSecrets   = "an authenticator that has secrets: a file of users, or a directory with secret_attribute"
 	needsKerberos  = "a kerberos block"
+	needsClients   = `an authenticator "certificate"`
 )
 
 // offers are the mechanisms of this release but APOP, which is a command of
@@ -30,6 +31,7 @@ var offers = map[string]offer{
 	"SCRAM-SHA-1-PLUS":   {(*builder).scram, needsSecrets},
 	"SCRAM-SHA-1":        {(*builder).scram, needsSecrets},
 	"CRAM-MD5":           {(*builder).cram, needsSecrets},
+	"EXTERNAL":           {(*builder).externalMechanism, needsClients},
 	"PLAIN":              {(*builder).plain, needsPasswords},
 	"LOGIN":              {(*builder).login, needsPasswords},
 }
@@ -37,7 +39,7 @@ var offers = map[string]offer{
 // safe are the mechanisms offered where none are named, in the order of
 // preference. GSSAPI comes first, for fetchmail's short sight (see pop3's
 // CAPA). SCRAM with SHA-1, CRAM-MD5 and LOGIN are for those who name them.
-var safe = []string{"GSSAPI", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN"}
+var safe = []string{"GSSAPI", "EXTERNAL", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN"}
 
 // proofs sets what a POP3 listener takes as proof from the clients of a
 // network, or from those of none where n is nil. USER and PASS go with

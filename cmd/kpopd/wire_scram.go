@@ -44,7 +44,7 @@ func (b *builder) scram(name string, named bool) auth.Mechanism {
 		return nil
 	}
 	m := &scram.Mechanism{Hash: hash, Plus: plus, Keys: b.keys, Secret: b.scramSecret}
-	files, only := b.users, len(b.users) == len(b.file.Authenticators)
+	files, only := b.users, len(b.users) == b.passwords
 	elsewhere := len(b.keys) > len(files)
 	m.Offered = func() bool {
 		have, all := files.count(hash)

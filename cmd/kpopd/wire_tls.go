@@ -18,9 +18,6 @@ func (b *builder) tls() *tls.Config {
 	if t == nil {
 		return nil
 	}
-	if t.ClientCAFile != "" {
-		b.absent(t.At("client_ca_file"), "Login by client certificate")
-	}
 	var certs []tls.Certificate
 	for _, c := range t.Certificates {
 		if cert, ok := b.certificate(c); ok {

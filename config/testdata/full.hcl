@@ -114,11 +114,15 @@ maildrop "maildir" {
 throttle {
   enabled             = false
   failures_per_minute = 30
+  delay               = "500ms"
+  max_delay           = "5s"
 }
 
 limits {
   connections             = 500
   connections_per_address = 10
+  connections_per_user    = 5
+  memory_before_login     = "2GiB"
 }
 
 log {

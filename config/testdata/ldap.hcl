@@ -28,7 +28,7 @@ authenticator "ldap" "numbers" {
   urls               = ["ldap://dc1.corp.example"]
   base_dn            = "dc=corp,dc=example"
   filter             = "(uid=${user})"
-  attributes         = ["Realm", "mail box"]
+  attributes         = ["Realm", "mail box", "Fingerprint"]
   disabled_attribute = ""
   timeout            = "10ms"
   pool_size          = 0

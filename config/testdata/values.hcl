@@ -28,10 +28,14 @@ maildrop "maildir" {
 limits {
   connections             = "many"
   connections_per_address = 0
+  connections_per_user    = -1
+  memory_before_login     = "64MB"
 }
 
 throttle {
   failures_per_minute = 1.5
+  delay               = "31s"
+  max_delay           = 10
 }
 
 log {

@@ -16,9 +16,9 @@ import (
 // not matter.
 func (s *session) passwords() bool {
 	if s.proven != nil {
-		return s.h.peer(s.c).Tickets
+		return s.peer().Tickets
 	}
-	return s.h.Auth != nil && !s.h.NoUser && s.h.peer(s.c).Protected
+	return s.h.Auth != nil && !s.h.NoUser && s.peer().Protected
 }
 
 // noPasswords says why USER, PASS and APOP cannot be used.
@@ -72,7 +72,7 @@ func (s *session) apop(ctx context.Context, args []string) error {
 	if s.greeting == "" {
 		return s.count(refuse(CodeSysPerm, "APOP is not offered here"))
 	}
-	if !s.h.peer(s.c).Protected {
+	if !s.peer().Protected {
 		return s.count(s.needTLS())
 	}
 	name, digest := cutLast(strings.TrimRight(args[0], " "))
@@ -94,7 +94,7 @@ func cutLast(s string) (before, after string) {
 func (s *session) login(ctx context.Context, mechanism, name string, cred auth.Credential) error {
 	ctx, cancel := context.WithDeadline(ctx, s.c.LoginDeadline())
 	defer cancel()
-	id, err := s.h.Auth.Authenticate(ctx, s.h.peer(s.c), cred)
+	id, err := s.h.Auth.Authenticate(ctx, s.peer(), cred)
 	if err != nil {
 		return s.refused(ctx, auth.Identity{User: name, Mechanism: mechanism}, err)
 	}
@@ -105,31 +105,39 @@ func (s *session) login(ctx context.Context, mechanism, name string, cred auth.C
 // enter opens the maildrop of a proven identity and begins the TRANSACTION
 // state.
 func (s *session) enter(ctx context.Context, id auth.Identity) error {
-	grant, err := s.h.Grant(ctx, id, s.h.peer(s.c))
+	grant, err := s.h.Grant(ctx, id, s.peer())
 	if err == nil && grant.Impersonates {
 		err = s.impersonate(ctx, id, grant)
 	}
 	if err != nil {
 		return s.refused(ctx, id, err)
 	}
+	if !s.c.Occupy(strings.ToLower(id.User)) {
+		return s.refused(ctx, id, errTooManySessions)
+	}
 	drop, err := s.h.Open(ctx, grant.Maildrop)
 	if err != nil {
+		s.c.Vacate()
 		return s.refused(ctx, id, err)
 	}
 	s.id, s.drop, s.state, s.name = id, drop, transaction, ""
 	s.c.LoggedIn()
 	n, octets := drop.Stat()
 	s.c.Record(ctx, server.Event{Kind: server.EventLogin, User: id.User, Maildrop: drop.Name(),
-		Mechanism: id.Mechanism, Source: id.Source, Attrs: append(principal(id),
+		Mechanism: id.Mechanism, Source: id.Source, Attrs: append(proof(id),
 			slog.String("tls", s.tlsVersion()), slog.Int("messages", n))})
 	return s.ok("%d messages (%d octets)", n, octets)
 }
+
+// errTooManySessions answers a user who has as many connections as he may.
+var errTooManySessions = &Error{CodeSysTemp, "Too many connections of this user, try again later",
+	auth.Refuse(auth.ErrUnavailable, "too-many-sessions")}
 
 // impersonate records that somebody acts as another, before he does. What
 // cannot be recorded does not happen.
 func (s *session) impersonate(ctx context.Context, id auth.Identity, g auth.Grant) error {
 	err := s.c.Record(ctx, server.Event{Kind: server.EventImpersonation, User: id.User, Maildrop: g.Maildrop,
-		Mechanism: id.Mechanism, Source: id.Source, Attrs: append(principal(id), slog.String("rule", g.Rule))})
+		Mechanism: id.Mechanism, Source: id.Source, Attrs: append(proof(id), slog.String("rule", g.Rule))})
 	if err != nil {
 		return auth.Refuse(fmt.Errorf("%w: the record of an impersonation: %w", auth.ErrUnavailable, err), "audit-unavailable")
 	}
@@ -144,10 +152,13 @@ func (s *session) tlsVersion() string {
 	return "none"
 }
 
-func principal(id auth.Identity) []slog.Attr {
+// proof tells what proved somebody, and what he asked for.
+func proof(id auth.Identity) []slog.Attr {
 	var attrs []slog.Attr
-	if p := id.Attrs["principal"]; p != "" {
-		attrs = append(attrs, slog.String("principal", p))
+	for _, key := range []string{"principal", "subject", "serial"} {
+		if value := id.Attrs[key]; value != "" {
+			attrs = append(attrs, slog.String(key, server.Clip(value, len(value))))
+		}
 	}
 	if id.Authzid != "" {
 		attrs = append(attrs, slog.String("authzid", clip(id.Authzid)))
@@ -164,14 +175,31 @@ func (s *session) refused(ctx context.Context, id auth.Identity, err error) erro
 		reason = "in-use"
 	}
 	s.c.Record(ctx, server.Event{Kind: server.EventRefused, User: clip(id.User), Mechanism: id.Mechanism,
-		Source: id.Source, Reason: reason, Err: err, Attrs: principal(id)})
+		Source: id.Source, Reason: reason, Err: err, Attrs: proof(id)})
 	// A maildrop in use or an outage is not the client's guess.
 	if reply.Code == CodeAuth {
 		if s.failures++; s.failures >= failMax {
 			s.dismiss()
 		}
+		s.hold(ctx, id.User)
 	}
 	return reply
+}
+
+// hold holds the reply to a refused login back, so that guessing is slow. It
+// looks the same whether or not the user exists. What was said before goes out
+// at once, and a client that leaves meanwhile, or says that it will send no
+// more, has lost its turn. KPOP, which has one try a connection, is answered at
+// once.
+func (s *session) hold(ctx context.Context, user string) {
+	if s.h.Hold == nil || s.state != authorization {
+		return
+	}
+	d, done, ok := s.h.Hold(s.peer(), user)
+	defer done()
+	if !ok || d > 0 && !s.c.Pause(ctx, d) {
+		s.dismiss()
+	}
 }
 
 // clip makes a name that a client made up fit for the log.

@@ -27,7 +27,7 @@ func (s *session) capabilities() []string {
 	if s.passwords() {
 		lines = append(lines, "USER")
 	}
-	if names := s.h.Mechanisms.Usable(s.h.peer(s.c)); len(names) > 0 {
+	if names := s.h.Mechanisms.Usable(s.peer()); len(names) > 0 {
 		slices.SortStableFunc(names, func(a, b string) int { return fetchmailLast(a) - fetchmailLast(b) })
 		lines = append(lines, "SASL "+strings.Join(names, " "))
 	}

@@ -49,6 +49,10 @@ type Handler struct {
 	Admit func(context.Context, *server.Conn, auth.Peer) (auth.Identity, error)
 	// Clear says what may be used without TLS.
 	Clear Clear
+	// Hold says how long the answer to a refused login of a user, as far as he
+	// is known, is held back; done ends that time. ok is false where the client
+	// should be answered and sent away instead. nil: none is held back.
+	Hold func(p auth.Peer, user string) (d time.Duration, done func(), ok bool)
 }
 
 var _ server.Handler = (*Handler)(nil)
@@ -68,7 +72,7 @@ func (h *Handler) Serve(ctx context.Context, c *server.Conn) error {
 func (h *Handler) peer(c *server.Conn) auth.Peer {
 	secure := c.TLS() != nil
 	return auth.Peer{
-		Addr: c.Addr, Local: c.Local, Unix: c.Unix, TLS: c.TLS(), Certificate: c.Certificate(),
+		Addr: c.Addr, Local: c.Local, Unix: c.Unix, TLS: c.TLS(), Certificate: c.Certificate(), ClientError: c.ClientError(),
 		Protected: secure || h.Clear == ClearAny,
 		Tickets:   secure || h.Clear != ClearNone,
 	}

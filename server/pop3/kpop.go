@@ -16,7 +16,7 @@ func (s *session) admit(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithDeadline(ctx, s.c.LoginDeadline())
 	defer cancel()
-	id, err := s.h.Admit(ctx, s.c, s.h.peer(s.c))
+	id, err := s.h.Admit(ctx, s.c, s.peer())
 	if err == nil {
 		s.proven = &id
 		return nil

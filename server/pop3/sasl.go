@@ -21,7 +21,7 @@ func (s *session) auth(ctx context.Context, args []string) error {
 		return s.listMechanisms()
 	}
 	name := strings.Map(upperASCII, args[0])
-	mech := s.h.Mechanisms.Find(name, s.h.peer(s.c))
+	mech := s.h.Mechanisms.Find(name, s.peer())
 	if mech == nil {
 		return s.count(refuse(CodeSysPerm, "This mechanism is not offered here"))
 	}
@@ -34,12 +34,14 @@ func (s *session) auth(ctx context.Context, args []string) error {
 	}
 	ctx, cancel := context.WithDeadline(ctx, s.c.LoginDeadline())
 	defer cancel()
-	ex := mech.Start(ctx, s.h.peer(s.c))
+	ex := mech.Start(ctx, s.peer())
 	if err := s.exchange(ex, first); err != nil {
 		return s.notProven(ctx, ex, name, err)
 	}
 	id := ex.Identity()
-	id.Mechanism = name
+	if s.proven == nil { // else it was proven before, by KPOP, and rules go by that
+		id.Mechanism = name
+	}
 	if err := s.enter(ctx, id); err != nil {
 		return err
 	}
@@ -48,7 +50,7 @@ func (s *session) auth(ctx context.Context, args []string) error {
 
 func (s *session) listMechanisms() error {
 	s.ok("Mechanisms follow")
-	for _, name := range s.h.Mechanisms.Usable(s.h.peer(s.c)) {
+	for _, name := range s.h.Mechanisms.Usable(s.peer()) {
 		s.c.Printf("%s\r\n", name)
 	}
 	s.c.Printf(".\r\n")
@@ -86,8 +88,11 @@ func (s *session) ask(challenge []byte) ([]byte, error) {
 	s.c.Printf("+ %s\r\n", base64.StdEncoding.EncodeToString(challenge))
 	line, err := s.c.ReadLine(saslMax)
 	if err != nil {
-		if errors.Is(err, server.ErrLineTooLong) {
+		switch {
+		case errors.Is(err, server.ErrLineTooLong):
 			return nil, malformed("Response is too long", err)
+		case errors.Is(err, server.ErrNoMemory):
+			return nil, noMemory(err)
 		}
 		return nil, ended{err}
 	}
@@ -111,6 +116,11 @@ func decode(text string) ([]byte, error) {
 		return nil, base64.CorruptInputError(i)
 	}
 	return base64.StdEncoding.Strict().DecodeString(text)
+}
+
+// noMemory answers a line that so many other clients' lines leave no room for.
+func noMemory(err error) *Error {
+	return &Error{CodeSysTemp, textSysTemp, auth.Refuse(fmt.Errorf("%w: %w", auth.ErrUnavailable, err), "no-memory")}
 }
 
 const textBase64 = "Response is not valid base64"

@@ -53,6 +53,13 @@ type stats struct {
 	quit               bool // by the client
 }
 
+// peer describes the connection as it is now, and whom KPOP has proven on it.
+func (s *session) peer() auth.Peer {
+	p := s.h.peer(s.c)
+	p.Proven = s.proven
+	return p
+}
+
 // greet sends the one line that opens the session (RFC 1939 §4).
 func (s *session) greet() {
 	s.state = authorization
@@ -71,6 +78,8 @@ func (s *session) run(ctx context.Context) error {
 			err = s.dispatch(ctx, string(line))
 		case errors.Is(err, server.ErrLineTooLong):
 			err = s.count(&Error{Text: "Line is too long", Err: err})
+		case errors.Is(err, server.ErrNoMemory):
+			err = noMemory(err)
 		default:
 			return err
 		}
@@ -199,6 +208,7 @@ func (s *session) close(ctx context.Context) {
 // release closes the maildrop. An error of it changes nothing for the client:
 // what was removed is removed.
 func (s *session) release() {
+	s.c.Vacate()
 	if err := s.drop.Close(); err != nil {
 		s.c.Log().Error("closing the maildrop", "maildrop", s.drop.Name(), "err", err)
 	}

@@ -18,6 +18,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kpopd/auth"
+	"kpopd/server"
 	"kpopd/server/pop3"
 )
 
@@ -280,6 +282,9 @@ var acts = map[string]func(p *player, rest string, words []string){
 	"nouser":   func(p *player, _ string, _ []string) { p.w.handler.NoUser = true },
 	"nomechs":  func(p *player, _ string, _ []string) { p.w.handler.Mechanisms = nil },
 	"kpop":     func(p *player, _ string, _ []string) { p.w.handler.Admit = toyAdmit },
+	"hold":     (*player).hold,
+	"limit":    (*player).limit,
+	"external": func(p *player, _ string, _ []string) { p.w.handler.Mechanisms = auth.Mechanisms{auth.External{}} },
 	"notls":    func(p *player, _ string, _ []string) { p.w.endpoint.TLS = nil },
 	"implicit": func(p *player, _ string, _ []string) { p.w.endpoint.Implicit = true },
 
@@ -323,6 +328,10 @@ var acts = map[string]func(p *player, rest string, words []string){
 			p.say("%s", line)
 		}
 	},
+	"held": func(p *player, _ string, _ []string) {
+		p.say("%s", strings.Join(p.w.held, ", "))
+		p.w.held = nil
+	},
 	"logged": func(p *player, rest string, _ []string) {
 		p.w.mu.Lock()
 		defer p.w.mu.Unlock()
@@ -336,6 +345,28 @@ func (p *player) connect(_ string, words []string) {
 	p.current = strings.Join(words, " ")
 	ctx, cancel := context.WithCancel(context.Background())
 	p.clients[p.current], p.cancel = p.w.connect(ctx), cancel
+}
+
+// hold holds back each answer to a refused login, of whom it says: "!hold 5s", or "!hold full" where
+// there is no room.
+func (p *player) hold(rest string, _ []string) {
+	d, _ := time.ParseDuration(rest)
+	p.w.handler.Hold = func(peer auth.Peer, user string) (time.Duration, func(), bool) {
+		p.w.mu.Lock()
+		defer p.w.mu.Unlock()
+		p.w.held = append(p.w.held, "held "+user)
+		return d, func() { p.w.held = append(p.w.held, "done "+user) }, d > 0
+	}
+}
+
+// limit sets a limit of the server's: "!limit user 2", "!limit memory 50000".
+func (p *player) limit(_ string, words []string) {
+	n, err := strconv.Atoi(words[1])
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	l := map[string]server.Limits{"user": {PerUser: n}, "memory": {Memory: int64(n)}}
+	p.w.srv.SetLimits(l[words[0]])
 }
 
 func (p *player) tls(words []string) {

@@ -45,6 +45,7 @@ type world struct {
 	mu     sync.Mutex
 	log    bytes.Buffer
 	events []server.Event
+	held   []string // what Handler.Hold was asked and told
 	// unrecorded is what the recorder answers.
 	unrecorded error
 	outage     string // of the directory: "down", or "hang" where it never answers; else none

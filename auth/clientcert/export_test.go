@@ -1,0 +1,4 @@
+package clientcert
+
+// ParseUPNs is parseUPNs.
+var ParseUPNs = parseUPNs
