@@ -158,15 +158,15 @@ func (r Account) impersonates(id Identity, p Peer) error {
 	if r.AllowAuthzid == nil || !isName(id.Authzid, maxName) {
 		return refused
 	}
-	if !r.AllowAuthzidFrom.Contain(p) {
-		return Refuse(ErrDenied, "authzid-network")
-	}
 	ok, err := r.AllowAuthzid(id, p)
 	if err != nil && !errors.Is(err, ErrUnknown) {
 		return Refuse(fmt.Errorf("%w: allow_authzid: %w", ErrUnavailable, err), "account-rule-failed")
 	}
 	if !ok || err != nil {
 		return refused
+	}
+	if !r.AllowAuthzidFrom.Contain(p) {
+		return Refuse(ErrDenied, "authzid-network")
 	}
 	return nil
 }

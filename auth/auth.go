@@ -15,6 +15,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -108,6 +109,16 @@ type Identity struct {
 	Groups []string
 }
 
+// IsProofAttr reports whether an attribute of this name says how somebody was
+// proven, so that no directory and no issuer may give it.
+func IsProofAttr(name string) bool {
+	switch strings.ToLower(name) {
+	case "principal", "realm", "subject", "issuer", "serial", "fingerprint":
+		return true
+	}
+	return false
+}
+
 // A Peer is the connection on which somebody proves himself.
 type Peer struct {
 	Addr, Local netip.AddrPort
@@ -133,7 +144,7 @@ type Peer struct {
 }
 
 // A Credential is what a client shows to prove a name at one go: [Password],
-// [APOP], [CRAMMD5] or [Certificate].
+// [APOP], [CRAMMD5], [Bearer] or [Certificate].
 type Credential interface{ credential() }
 
 // A Password is a name and its password, from USER and PASS (RFC 1939 §7) or
@@ -159,6 +170,14 @@ type CRAMMD5 struct {
 	Digest    string // 32 lower-case hexadecimal digits
 }
 
+// A Bearer is a bearer token (RFC 6750), which says itself whom it proves.
+type Bearer struct {
+	// User is the name that the client gave beside the token. Empty: none. It
+	// is a wish and proves nothing; see [Identity.Authzid].
+	User  string
+	Token Secret
+}
+
 // A Certificate is what a client showed when TLS began, its own certificate
 // first, and of which it has the key. Nothing else of it has been checked.
 type Certificate struct {
@@ -168,6 +187,7 @@ type Certificate struct {
 func (Password) credential()    {}
 func (APOP) credential()        {}
 func (CRAMMD5) credential()     {}
+func (Bearer) credential()      {}
 func (Certificate) credential() {}
 
 // An Authenticator checks credentials. Authenticate returns the identity, or

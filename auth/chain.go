@@ -1,11 +1,14 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/emersion/go-sasl"
 )
 
 // A Chain asks its Authenticators in order until one knows the user.
@@ -21,7 +24,8 @@ import (
 // Credentials that can never be right are refused in the same way before any
 // authenticator is asked: an empty or malformed user, an empty password, which
 // to many directories is an anonymous bind that succeeds (RFC 4513 §5.1.2), a
-// NUL in either, names above 255 octets and passwords above 1024.
+// NUL in either, names above 255 octets and passwords above 1024; a token that
+// is no b64token (RFC 6750 §2.1) or longer than [MaxToken].
 type Chain []Authenticator
 
 var _ Authenticator = Chain(nil)
@@ -41,6 +45,7 @@ func (c Chain) Authenticate(ctx context.Context, p Peer, cred Credential) (Ident
 		c.Decoy(ctx, placeholder(cred))
 		return Identity{}, Refuse(ErrCredentials, reason)
 	}
+	reason := ""
 	for i, a := range c {
 		id, err := a.Authenticate(ctx, p, cred)
 		switch {
@@ -52,9 +57,10 @@ func (c Chain) Authenticate(ctx context.Context, p Peer, cred Credential) (Ident
 		case !isUnknown(err):
 			return Identity{}, err
 		}
+		reason = cmp.Or(reason, tokenReason(cred, err))
 	}
 	c.pretend(ctx, p, cred, len(c))
-	return Identity{}, Refuse(ErrCredentials, unknownReason(cred))
+	return Identity{}, Refuse(ErrCredentials, cmp.Or(reason, unknownReason(cred)))
 }
 
 // pretend does the work that a wrong cred would have been at all but the one
@@ -117,8 +123,21 @@ func mechanismOf(cred Credential) string {
 		return "APOP"
 	case CRAMMD5:
 		return "CRAM-MD5"
+	case Bearer:
+		return sasl.OAuthBearer
 	}
 	return "USER"
+}
+
+// tokenReason says for the log why an issuer did not take a token, or "".
+func tokenReason(cred Credential, err error) string {
+	if _, ok := cred.(Bearer); !ok {
+		return ""
+	}
+	if r, ok := errors.AsType[*Refusal](err); ok {
+		return r.Reason
+	}
+	return ""
 }
 
 // unfit returns the reason why cred can never be right, or "".
@@ -133,6 +152,11 @@ func unfit(cred Credential) string {
 		return unfitDigest(c.User, c.Timestamp, c.Digest)
 	case CRAMMD5:
 		return unfitDigest(c.User, c.Challenge, c.Digest)
+	case Bearer:
+		if c.User != "" && !isName(c.User, maxName) {
+			return "malformed-user"
+		}
+		return unfitToken(string(c.Token))
 	case Certificate:
 		if len(c.Chain) == 0 {
 			return "no-certificate"
@@ -172,6 +196,27 @@ func unfitSecret(secret string) string {
 	return ""
 }
 
+// MaxToken is the longest bearer token, in octets: four times what issuers make
+// of a user in many groups.
+const MaxToken = 16 << 10
+
+func unfitToken(token string) string {
+	switch {
+	case token == "":
+		return "empty-token"
+	case len(token) > MaxToken || !isToken(token):
+		return "malformed-token"
+	}
+	return ""
+}
+
+// isToken reports whether s is a b64token (RFC 6750 §2.1).
+func isToken(s string) bool {
+	const octets = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+	s = strings.TrimRight(s, "=")
+	return s != "" && strings.Trim(s, octets) == ""
+}
+
 // isDigest reports whether s is 32 lower-case hexadecimal digits (RFC 1939 §7,
 // RFC 2195 §2).
 func isDigest(s string) bool {
@@ -193,6 +238,9 @@ func stranger(cred Credential) Credential {
 	case Password:
 		c.User = rand.Text()
 		return c
+	case Bearer:
+		c.Token = Secret(rand.Text())
+		return c
 	}
 	return cred
 }
@@ -207,6 +255,8 @@ func placeholder(cred Credential) Credential {
 		return APOP{User: "nobody", Timestamp: "<0@localhost>", Digest: strings.Repeat("0", 32)}
 	case CRAMMD5:
 		return CRAMMD5{User: "nobody", Challenge: "<0@localhost>", Digest: strings.Repeat("0", 32)}
+	case Bearer:
+		return Bearer{Token: "placeholder"}
 	}
 	return Password{User: "nobody", Secret: "placeholder"}
 }

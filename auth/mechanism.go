@@ -48,6 +48,13 @@ type Claimant interface {
 	Claimed() string // "": not known
 }
 
+// A Rejecter is an [Exchange] that tells the client of its refusal by one more
+// challenge, as RFC 7628 §3.2.3 has it. However the client takes that, even by
+// going away, the refusal stands.
+type Rejecter interface {
+	Rejected() error // nil: not refused, or not yet
+}
+
 // A LayeredExchange is an [Exchange] that can negotiate a security layer.
 type LayeredExchange interface {
 	Exchange

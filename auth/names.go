@@ -52,9 +52,22 @@ func IsName(s string) bool { return isName(s, maxName) }
 // isName reports whether s may be a name at all: not empty, UTF-8, at most max
 // octets, and nothing that breaks a line of a log or ends a C string.
 func isName(s string, max int) bool {
-	return s != "" && len(s) <= max && utf8.ValidString(s) && strings.IndexFunc(s, breaksText) < 0
+	return s != "" && len(s) <= max && IsText(s)
 }
+
+// IsText reports whether s may be shown to rules and in logs: UTF-8 without
+// control characters or line separators. It may be empty.
+func IsText(s string) bool { return utf8.ValidString(s) && strings.IndexFunc(s, breaksText) < 0 }
 
 func breaksText(r rune) bool {
 	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp)
+}
+
+// UnescapeName returns the name that a saslname of a GS2 header stands for (RFC
+// 5801 §4): a comma is =2C and an equals sign =3D, and nothing else is escaped.
+// It reports false for any other escape, and for what is no name.
+func UnescapeName(s string) (string, bool) {
+	name := strings.NewReplacer("=2C", ",", "=3D", "=").Replace(s)
+	escapes := strings.Count(s, "=2C") + strings.Count(s, "=3D")
+	return name, strings.Count(s, "=") == escapes && IsName(name)
 }

@@ -34,3 +34,15 @@ func TestPrepare(t *testing.T) {
 		}
 	}
 }
+
+func TestUnescapeName(t *testing.T) {
+	for s, want := range map[string]string{
+		"alice": "alice", "a=2Cb": "a,b", "a=3D=2C": "a=,", "=3D2C": "=2C", "jürgen": "jürgen",
+		"": "", "=": "", "a=": "", "a=2c": "", "a=00": "", "=3D=": "", "a\x00": "",
+	} {
+		name, ok := auth.UnescapeName(s)
+		if ok != (want != "") || ok && name != want {
+			t.Errorf("%q: %q, %v, want %q", s, name, ok, want)
+		}
+	}
+}

@@ -210,6 +210,8 @@ func userOf(c Credential) string {
 		return c.User
 	case CRAMMD5:
 		return c.User
+	case Bearer:
+		return c.User
 	case Certificate:
 		return fingerprintOf(c) // who it is has yet to be seen
 	}

@@ -27,22 +27,6 @@ type UserFile struct {
 	Path string // Dovecot passwd-file lines, user:{SCHEME}hash. Required
 }
 
-// An OAuth is an authenticator "oauth". It has an Issuer, whose discovery
-// document names the rest, or one of the other URLs.
-type OAuth struct {
-	Issuer, JWKSURL, IntrospectionURL string // https
-	// Audience must be among a token's. Required: a token for another service
-	// is not a login.
-	Audience string
-	// ClientID and ClientSecretFile prove this server to the issuer. Default:
-	// both "".
-	ClientID, ClientSecretFile string
-	// UserClaim is the claim that is the user's name. Default: "sub", the only
-	// one that never passes to somebody else (OpenID Connect Core §5.7).
-	UserClaim string
-	CAFile    string // default: "", the system's authorities
-}
-
 // A CertificateUser is an authenticator "certificate".
 type CertificateUser struct {
 	// UserFrom are the fields that may hold the user's name, "upn", "email"
@@ -71,27 +55,6 @@ func (a *Authenticator) readFile(d *decoder, b *hclsyntax.Block) {
 	u := &UserFile{}
 	a.Place = d.block(b, schema{what: `authenticator "file"`, fields: []field{must("path", value(path(&u.Path)))}})
 	a.UserFile = u
-}
-
-func (a *Authenticator) readOAuth(d *decoder, b *hclsyntax.Block) {
-	o := &OAuth{UserClaim: "sub"}
-	a.Place = d.block(b, schema{what: `authenticator "oauth"`, fields: []field{
-		may("issuer", value(link(&o.Issuer, "https"))),
-		may("jwks_url", value(link(&o.JWKSURL, "https"))),
-		may("introspection_url", value(link(&o.IntrospectionURL, "https"))),
-		must("audience", value(str(&o.Audience))),
-		may("client_id", value(str(&o.ClientID))),
-		may("client_secret_file", value(path(&o.ClientSecretFile))),
-		may("user_claim", value(str(&o.UserClaim))),
-		may("ca_file", value(path(&o.CAFile))),
-	}})
-	if !a.has("issuer") && !a.has("jwks_url") && !a.has("introspection_url") {
-		d.errorf(a.Header, "Missing argument", "One of issuer, jwks_url and introspection_url is required.")
-	}
-	if a.has("client_secret_file") && !a.has("client_id") {
-		d.errorf(a.At("client_secret_file"), "Incomplete client", "client_secret_file needs a client_id.")
-	}
-	a.OAuth = o
 }
 
 func (a *Authenticator) readCertificate(d *decoder, b *hclsyntax.Block) {

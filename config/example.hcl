@@ -29,6 +29,7 @@ state_dir = "/var/lib/kpopd"
 #   APOP         which needs {PLAIN}, passwords that are stored in the clear
 #   LOGIN        which is PLAIN for clients that do not know it
 # All of these, like passwords, only over TLS, unless login_without_tls is "any".
+# OAUTHBEARER and XOAUTH2 come with an authenticator "oauth".
 #mechanisms = ["GSSAPI", "SCRAM-SHA-256-PLUS", "PLAIN"]
 
 # ------------------------------------------------------------------- listeners
@@ -164,21 +165,47 @@ authenticator "file" "services" {
 # octets, which is what "kpopd user hash" makes; for SCRAM a name is spelled as in
 # the directory, capitals included.
 #
-# For Active Directory: base_dn = "dc=corp,dc=example", and
-#     filter        = "(&(objectCategory=person)(objectClass=user)(|(sAMAccountName=${user})(userPrincipalName=${user})))"
-#     lookup_filter = "(userPrincipalName=${principal})"
+# For Active Directory, or Samba: base_dn = "dc=corp,dc=example", and so that every
+# name of somebody (alice, CORP\alice, alice@corp.example, the user principal name,
+# each address) and his ticket lead to one maildrop:
+#     filter        = "(&(objectCategory=person)(objectClass=user)(|(sAMAccountName=${trimsuffix(lower(regex("^(?i:CORP\\\\)?([^\\\\]*)$", user)[0]), "@corp.example")})(userPrincipalName=${user})(mail=${user})(proxyAddresses=smtp:${user})))"
+#     lookup_filter = "(&(objectCategory=person)(objectClass=user)(sAMAccountName=${trimsuffix(principal, "@CORP.EXAMPLE")}))"
+#     attributes    = ["sAMAccountName"]
+# with the account rule
+#     maildrop = lower(attr.sAMAccountName)
+# A name that is two people's lets neither in. Leave out of the filter what people
+# may write of themselves. In a forest of several domains ask the global catalogue,
+# "ldaps://dc1.corp.example:3269", and leave sAMAccountName out: each domain has its own.
 # Without a search, who can bind as one of these names is proven by it; such a
 # directory is the last of the chain, because it knows no unknown users:
 #     bind_as       = ["${user}@corp.example"] # instead of filter; or "CORP\\${user}", "uid=${user},ou=people,dc=..."
 
-# (later) Tokens. Give issuer (discovery), jwks_url or introspection_url.
+# OAuth tokens, by the mechanisms OAUTHBEARER and XOAUTH2. Tokens that issuer has
+# signed (JWT) are checked here, by keys that it publishes; those of another are
+# left to the next authenticator. With introspection_url it is asked about each
+# token instead. Who has no token is not asked for by an issuer that is down.
 #authenticator "oauth" "sso" {
-#  issuer             = "https://sso.corp.example"
-#  audience           = "pop"
-#  client_id          = "kpopd"
-#  client_secret_file = "/etc/kpopd/oauth.secret"
-#  user_claim         = "preferred_username" # absent: sub
+#  issuer     = "https://sso.corp.example"   # as in the token's "iss", to the last slash
+#  audience   = "pop"                        # must be among the token's
+#  user_claim = "preferred_username"         # absent: sub
+#
+#  # Each may be left out:
+#  jwks_url           = "https://sso.corp.example/keys" # absent: discovery
+#  scopes             = ["pop"]              # must all be among the token's
+#  groups_claim       = "groups"             # reach expressions as groups
+#  claims             = ["department"]       # reach expressions as attr.department
+#  require_at_jwt     = false                # true: only tokens of the type at+jwt (RFC 9068);
+#                                            # false: others too that have a scope or client_id,
+#                                            # which ID tokens have not, and no nonce or at_hash
+#  algorithms         = ["RS256", "ES256"]   # absent: RS, PS, ES and EdDSA
 #  ca_file            = "/etc/kpopd/ca.pem"
+#  timeout            = "5s"                 # of one request to the issuer
+#
+#  # Instead of jwks_url, algorithms and require_at_jwt:
+#  #introspection_url  = "https://sso.corp.example/introspect"
+#  #client_id          = "kpopd"
+#  #client_secret_file = "/etc/kpopd/oauth.secret"
+#  #cache              = "30s"               # an answer about a token is good so long
 #}
 
 # Client certificates, for the mechanism EXTERNAL; needs client_ca_file above. The
@@ -194,7 +221,7 @@ authenticator "file" "services" {
 # -------------------------------------------------------------------- accounts
 # Whose maildrop is which. The first rule that matches decides. Expressions know
 #
-#   user       the name that was proven: the login name or, for a ticket of the
+#   user       the name that was proven: the login name, the user_claim of a token or, for a ticket of the
 #              keytab's own realm, its principal's only component, else the
 #              whole principal
 #   domain     what follows the '@' of user, if there is one
@@ -203,9 +230,11 @@ authenticator "file" "services" {
 #              certificate), "KPOP" (by USER or EXTERNAL) ...
 #   listener   the label of the listener, and address of the client
 #   groups     from the directory: the DN of each group, and its name ("pop-users").
-#              Ask for the DN where more than the administrator can make groups
-#   attr.NAME  from the directory: of several values the first in byte order; of
-#              a client certificate: subject and issuer (as in RFC 4514), serial
+#              Ask for the DN where more than the administrator can make groups.
+#              Those of a token's groups_claim are among them, as they are written
+#   attr.NAME  from the directory: of several values the first in byte order; from
+#              the claims of a token, unless the directory has the same; of a
+#              client certificate: subject and issuer (as in RFC 4514), serial
 #              and fingerprint (SHA-256), both in lower-case hexadecimal
 #
 # and lower upper trimsuffix split join replace regex contains basename sha256

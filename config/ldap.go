@@ -171,6 +171,10 @@ func bindNames(dst *[]*Expression) func(*decoder, *hclsyntax.Attribute) {
 // reserved are the attributes that a ticket or a certificate gives.
 var reserved = []string{"principal", "realm", "subject", "issuer", "serial", "fingerprint"}
 
+func isReserved(name string) bool {
+	return slices.ContainsFunc(reserved, func(r string) bool { return strings.EqualFold(r, name) })
+}
+
 // attribute takes the name of an attribute (RFC 4512 §2.5), and none that a
 // ticket or a certificate has already given its meaning.
 func attribute(dst *string) setter {
@@ -179,7 +183,7 @@ func attribute(dst *string) setter {
 		switch {
 		case s == "" || strings.Trim(s, letters) != "":
 			return complain("It must be the name of an attribute.")
-		case slices.ContainsFunc(reserved, func(r string) bool { return strings.EqualFold(r, s) }):
+		case isReserved(s):
 			return complain("What is called so comes from a ticket or a client certificate.")
 		}
 		*dst = s

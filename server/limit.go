@@ -18,7 +18,7 @@ var (
 // admit counts c in, or says why it may not come in.
 func (s *Server) admit(c *Conn) error {
 	addr := c.Addr.Addr().WithZone("")
-	if from := c.endpoint.AllowFrom; len(from) > 0 && !holds(from, addr) {
+	if !c.endpoint.Allows(addr) {
 		return errNotAllowed
 	}
 	s.mu.Lock()
@@ -50,6 +50,11 @@ func (s *Server) admit(c *Conn) error {
 func holds(networks []netip.Prefix, addr netip.Addr) bool {
 	addr = addr.WithZone("") // no prefix contains a zone
 	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+// Allows reports whether clients of an address may connect.
+func (e *Endpoint) Allows(addr netip.Addr) bool {
+	return len(e.AllowFrom) == 0 || holds(e.AllowFrom, addr)
 }
 
 func (s *Server) forget(c *Conn) {

@@ -24,11 +24,20 @@ var _ Handler = (*Networks)(nil)
 
 // Serve implements [Handler].
 func (n *Networks) Serve(ctx context.Context, c *Conn) error {
+	h, name := n.For(c.Addr.Addr())
+	if name != "" {
+		c.log = c.log.With("network", name)
+	}
+	return h.Serve(ctx, c)
+}
+
+// For returns the handler for clients of an address, and the name of the
+// network that holds it, "" for none.
+func (n *Networks) For(addr netip.Addr) (h Handler, name string) {
 	for _, network := range n.First {
-		if holds(network.From, c.Addr.Addr()) {
-			c.log = c.log.With("network", network.Name)
-			return network.Handler.Serve(ctx, c)
+		if holds(network.From, addr) {
+			return network.Handler, network.Name
 		}
 	}
-	return n.Else.Serve(ctx, c)
+	return n.Else, ""
 }

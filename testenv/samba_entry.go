@@ -48,6 +48,18 @@ func (s *Samba) add(t testing.TB, dn string, lines []string) {
 	t.Cleanup(func() { s.Modify(t, "dn: "+dn+"\nchangetype: delete\n") })
 }
 
+// Enterprise is [Clients.Kinit] by a user principal name, which need not be of
+// the realm (RFC 6806 §5), with the password of the user that it names. With
+// "-C" among args the ticket is the user's, else that name's.
+func (s *Samba) Enterprise(t testing.TB, upn, user string, args ...string) string {
+	t.Helper()
+	cache := s.path(".ccache")
+	s.do(t, func(ctx context.Context) error {
+		return s.kinit(ctx, cache, upn, s.Password(user), append(args, "-E")...)
+	})
+	return cache
+}
+
 // ExportKeytab returns a new keytab, of mode 0600, with the keys of the
 // principals, users' or services'.
 func (s *Samba) ExportKeytab(t testing.TB, principals ...string) string {

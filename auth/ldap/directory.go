@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -129,10 +128,6 @@ var (
 	_ auth.Directory     = (*Directory)(nil)
 )
 
-// reserved are the attributes that a ticket or a client certificate gives. An
-// entry must not.
-var reserved = []string{"principal", "realm", "subject", "issuer", "serial", "fingerprint"}
-
 // New returns a Directory, which connects when it is first asked.
 func New(c Config) (*Directory, error) {
 	if err := c.check(); err != nil {
@@ -174,7 +169,7 @@ func (c Config) check() error {
 	for _, name := range c.Attributes {
 		base, _, _ := strings.Cut(name, ";")
 		switch {
-		case slices.ContainsFunc(reserved, func(r string) bool { return strings.EqualFold(r, name) }):
+		case auth.IsProofAttr(name):
 			return fmt.Errorf("the attribute %q has the name of what a ticket or a certificate says", name)
 		case c.SecretAttribute != "" && strings.EqualFold(base, c.SecretAttribute):
 			return fmt.Errorf("the attribute %q holds secrets", name)

@@ -135,3 +135,44 @@ func TestSambaManyGroups(t *testing.T) {
 		}
 	}
 }
+
+// TestSambaHostileNames shows a domain controller names that are none: nobody
+// is let in but alice, as alice, and nothing is an outage.
+func TestSambaHostileNames(t *testing.T) {
+	s := testenv.StartSamba(t)
+	conf := sambaConfig(s)
+	search := open(t, conf)
+	conf.Filter, conf.BindAs = nil, []ldap.Template{template("${user}@ad.example.test"), template(testenv.SambaDomain + `\${user}`),
+		template("CN=${user}," + testenv.SambaPeopleDN)}
+	direct := open(t, conf)
+	for _, user := range append(slices.Clone(hostileNames), "administrator", "alice$", "DC1$") {
+		for _, d := range []auth.Authenticator{search, direct} {
+			for _, password := range []string{s.Password("alice"), " ", "\x00"} {
+				id, err := try(t, d, user, password)
+				if err == nil && (id.User != "alice" || user != "\uff41lice") {
+					t.Errorf("%q is let in as %q", user, id.User)
+				}
+				if errors.Is(err, auth.ErrUnavailable) {
+					t.Errorf("%q: %v", user, err)
+				}
+			}
+		}
+	}
+}
+
+// TestSambaPasswords: a password is sent as it was typed.
+func TestSambaPasswords(t *testing.T) {
+	s := testenv.StartSamba(t)
+	dn := s.AddUser(t, "speaker")
+	d := open(t, sambaConfig(s))
+	for _, password := range []string{" ", " leading", "trailing ", "two  spaces", "sesam öffne dich", "пароль", `quoted "\" %s $x`, strings.Repeat("x", 128)} {
+		s.Modify(t, "dn: "+dn+"\nchangetype: modify\nreplace: unicodePwd\npassword: "+password+"\n")
+		if id, err := try(t, d, "speaker", password); err != nil || id.User != "speaker" {
+			t.Errorf("%q: %+v, %v", password, id, err)
+		}
+		if _, err := try(t, d, "speaker", strings.ToUpper(password)+"x"); !errors.Is(err, auth.ErrCredentials) {
+			t.Errorf("not %q: %v", password, err)
+		}
+		s.Modify(t, "dn: "+dn+"\nchangetype: modify\nreplace: lockoutTime\nlockoutTime: 0\n")
+	}
+}

@@ -129,6 +129,13 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+// hostileNames were meant to be something else than names, alice's above all.
+var hostileNames = []string{
+	"*", "a)(uid=*", "a)(|(uid=*", "alice)(uid=*", `\2a`, `\61lice`, "alice\x00", "\x00", strings.Repeat("a", 10<<10), "../x",
+	"CN=x,DC=y", "alice,ou=people", "alice+cn=x", "uid=alice", "#616c696365", "alice\\", "ali\u0301ce", "alic\u00e9", "\uff41lice",
+	"alice ", " alice", "al  ice", "${user}", "%u", "\xff\xfe", "alice\r\n", "o'brien  (test)*", "<SID=S-1-5-32-544>", "alice@", `\alice`,
+}
+
 // TestHostileNames shows names that were meant to be something else.
 func TestHostileNames(t *testing.T) {
 	w := testenv.Start(t)
@@ -136,11 +143,7 @@ func TestHostileNames(t *testing.T) {
 	search := open(t, conf)
 	conf.Filter, conf.BindAs = nil, []ldap.Template{template("uid=${user}," + testenv.PeopleDN), template("${user}@example.test"), template(`CORP\${user}`)}
 	direct := open(t, conf)
-	for _, user := range []string{
-		"*", "a)(uid=*", "a)(|(uid=*", "alice)(uid=*", `\2a`, `\61lice`, "alice\x00", "\x00", strings.Repeat("a", 10<<10), "../x",
-		"CN=x,DC=y", "alice,ou=people", "alice+cn=x", "uid=alice", "#616c696365", "alice\\", "ali\u0301ce", "alic\u00e9", "\uff41lice",
-		"alice ", " alice", "al  ice", "${user}", "%u", "\xff\xfe", "alice\r\n", "o'brien  (test)*",
-	} {
+	for _, user := range hostileNames {
 		for _, d := range []auth.Authenticator{search, direct} {
 			for _, password := range []string{w.Password("alice"), w.Password("o'brien (test)*"), "", "\x00", " "} {
 				id, err := try(t, d, user, password)

@@ -93,8 +93,7 @@ func notBindingName(r rune) bool {
 	return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && r != '.' && r != '-'
 }
 
-// parseName parses prefix and a saslname, in which a comma is =2C and an equals
-// sign =3D, and nothing else is escaped.
+// parseName parses prefix and a saslname.
 func parseName(s, prefix string) (string, error) {
 	s, ok := strings.CutPrefix(s, prefix)
 	if !ok {
@@ -103,19 +102,9 @@ func parseName(s, prefix string) (string, error) {
 	if s == "" {
 		return "", refuse("empty-user", "an empty name")
 	}
-	for i := strings.IndexByte(s, '='); i >= 0; {
-		if !strings.HasPrefix(s[i:], "=2C") && !strings.HasPrefix(s[i:], "=3D") {
-			return "", refuse("malformed-user", "a name with a wrong escape")
-		}
-		next := strings.IndexByte(s[i+1:], '=')
-		if next < 0 {
-			break
-		}
-		i += 1 + next
-	}
-	name := strings.NewReplacer("=2C", ",", "=3D", "=").Replace(s)
-	if !auth.IsName(name) {
-		return "", refuse("malformed-user", "a name that is none")
+	name, ok := auth.UnescapeName(s)
+	if !ok {
+		return "", refuse("malformed-user", "a name with a wrong escape, or that is none")
 	}
 	return name, nil
 }

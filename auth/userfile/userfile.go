@@ -70,6 +70,7 @@ type File struct {
 var (
 	_ auth.Authenticator = (*File)(nil)
 	_ auth.Decoyer       = (*File)(nil)
+	_ auth.Finder        = (*File)(nil)
 )
 
 // Open reads the file at path. Every line must be right, nobody but the owner
@@ -123,6 +124,15 @@ func (f *File) Authenticate(ctx context.Context, p auth.Peer, c auth.Credential)
 		return f.digest(users.find(c.User), p, c)
 	}
 	return auth.Identity{}, auth.ErrUnknown
+}
+
+// Find implements [auth.Finder].
+func (f *File) Find(_ context.Context, p auth.Peer, user string) (auth.Identity, error) {
+	e := f.current().find(user)
+	if e == nil {
+		return auth.Identity{}, auth.ErrUnknown
+	}
+	return f.admit(e, p)
 }
 
 // Decoy implements [auth.Decoyer] with the kind of hash that most users have.

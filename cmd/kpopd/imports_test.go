@@ -74,6 +74,9 @@ var third = []struct {
 }{
 	{"github.com/jcmturner/", []string{"auth/krb5"}},
 	{"github.com/emersion/go-sasl", []string{"auth", "auth/authtest", "auth/scram"}},
+	// go-jose is what go-oidc checks signatures with; doc.go of auth/oauth says
+	// why not all of that.
+	{"github.com/go-jose/go-jose/", []string{"auth/oauth", "testenv"}},
 	{"github.com/xdg-go/stringprep", []string{"auth"}},
 	{"github.com/throttled/throttled/", []string{"auth"}},
 	{"github.com/go-crypt/", []string{"auth/userfile"}},

@@ -34,6 +34,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.Is(err, errMisconfigured):
+		return exitUsage
 	case errors.As(err, &usage):
 		fmt.Fprintf(stderr, "kpopd: %v\nTry 'kpopd help'.\n", err)
 		return exitUsage
@@ -65,6 +67,7 @@ func program(stdout, stderr io.Writer) *cli.Command {
 		Commands: []*cli.Command{
 			serveCommand(stdout, stderr),
 			checkCommand(stdout, stderr),
+			explainCommand(stdout, stderr),
 			userCommand(stdout, stderr),
 			relayCommand(stdout),
 			versionCommand(stdout),

@@ -12,6 +12,7 @@ import (
 	"kpopd/auth/clientcert"
 	"kpopd/auth/krb5"
 	"kpopd/auth/ldap"
+	"kpopd/auth/oauth"
 	"kpopd/config"
 	"kpopd/maildrop"
 	"kpopd/maildrop/lease"
@@ -39,7 +40,8 @@ type parts struct {
 
 	scramSecret []byte
 	directories []*ldap.Directory
-	budgets     map[string]*ldap.Budget // of failed binds, by the directory's name
+	issuers     map[string]*oauth.Authenticator // by the authenticator's name
+	budgets     map[string]*ldap.Budget         // of failed binds, by the directory's name
 }
 
 // A builder turns one configuration into parts and collects what is wrong.
@@ -53,6 +55,7 @@ type builder struct {
 
 	accept *krb5.Acceptor     // nil: no Kerberos
 	auth   auth.Authenticator // nil: no passwords
+	asked  auth.Chain         // what auth asks
 	users  userFiles          // those of auth
 	keys   scramKeys          // those of auth that can have secrets for more than passwords
 	// throttle is what bounds guessing. nil: nothing.
@@ -61,6 +64,9 @@ type builder struct {
 	clients     *clientcert.Authorities // of client certificates. nil: none
 	certs       auth.Chain              // who is who by certificate
 	external    auth.Authenticator      // certs, throttled. nil: nobody
+	issuers     auth.Chain              // whose tokens are taken
+	tokens      auth.Authenticator      // issuers, throttled. nil: nobody
+	hint        oauth.Hint              // of the first of issuers
 	scramSecret []byte
 	warned      []string // schemes of SCRAM that nobody has
 	store       maildrop.Store
@@ -251,5 +257,8 @@ func (p *parts) close() error {
 func (p *parts) part() {
 	for _, d := range p.directories {
 		d.Close()
+	}
+	for _, i := range p.issuers {
+		i.Close()
 	}
 }

@@ -96,11 +96,15 @@ func (b *builder) chain() {
 			chain = append(chain, link)
 		}
 	}
+	b.asked = chain
 	if b.passwords = len(chain); b.passwords > 0 {
 		b.auth = b.throttled(chain)
 	}
 	if len(b.certs) > 0 {
 		b.external = b.throttled(b.certs)
+	}
+	if len(b.issuers) > 0 {
+		b.tokens = b.throttled(b.issuers)
 	}
 }
 
@@ -127,6 +131,7 @@ var links = map[string]func(*builder, *config.Authenticator) auth.Authenticator{
 	"file":        (*builder).userFile,
 	"ldap":        (*builder).ldap,
 	"certificate": (*builder).certificateUsers,
+	"oauth":       (*builder).oauth,
 }
 
 // authenticator builds one link of the chain. nil: an error was noted.

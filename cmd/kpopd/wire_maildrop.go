@@ -126,12 +126,15 @@ func (l byPlace) Lock(ctx context.Context, name string) (maildrop.Lease, error) 
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", maildrop.ErrName, err)
 	}
-	lease, err := l.Locker.Lock(ctx, hideDots.Replace("/" + place)[1:])
+	lease, err := l.Locker.Lock(ctx, lockName(place))
 	if err != nil {
 		return nil, err
 	}
 	return named{lease, name}, nil
 }
+
+// lockName is what the maildrop at a place is called where it is locked.
+func lockName(place string) string { return hideDots.Replace("/" + place)[1:] }
 
 // hideDots turns a path into a name that a Locker takes: no component of it
 // begins with a dot.

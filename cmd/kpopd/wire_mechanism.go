@@ -19,6 +19,7 @@ const (
 	needsPasswords = "an authenticator that has passwords"
 	needsSecrets   = "an authenticator that has secrets: a file of users, or a directory with secret_attribute"
 	needsKerberos  = "a kerberos block"
+	needsTokens    = "an authenticator that takes tokens"
 	needsClients   = `an authenticator "certificate"`
 )
 
@@ -31,6 +32,8 @@ var offers = map[string]offer{
 	"SCRAM-SHA-1-PLUS":   {(*builder).scram, needsSecrets},
 	"SCRAM-SHA-1":        {(*builder).scram, needsSecrets},
 	"CRAM-MD5":           {(*builder).cram, needsSecrets},
+	"OAUTHBEARER":        {(*builder).bearer, needsTokens},
+	"XOAUTH2":            {(*builder).bearer, needsTokens},
 	"EXTERNAL":           {(*builder).externalMechanism, needsClients},
 	"PLAIN":              {(*builder).plain, needsPasswords},
 	"LOGIN":              {(*builder).login, needsPasswords},
@@ -39,7 +42,7 @@ var offers = map[string]offer{
 // safe are the mechanisms offered where none are named, in the order of
 // preference. GSSAPI comes first, for fetchmail's short sight (see pop3's
 // CAPA). SCRAM with SHA-1, CRAM-MD5 and LOGIN are for those who name them.
-var safe = []string{"GSSAPI", "EXTERNAL", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN"}
+var safe = []string{"GSSAPI", "EXTERNAL", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "OAUTHBEARER", "XOAUTH2", "PLAIN"}
 
 // proofs sets what a POP3 listener takes as proof from the clients of a
 // network, or from those of none where n is nil. USER and PASS go with

@@ -79,12 +79,24 @@ authenticator "ldap" "corp" {
 authenticator "oauth" "sso" {
   issuer             = "https://sso.corp.example"
   jwks_url           = "https://sso.corp.example/keys"
-  introspection_url  = "https://sso.corp.example/introspect"
+  audience           = "pop"
+  scopes             = ["pop", "https://corp.example/mail"]
+  algorithms         = ["RS256", "EdDSA"]
+  require_at_jwt     = true
+  user_claim         = "preferred_username"
+  groups_claim       = "groups"
+  claims             = ["department", "https://corp.example/site"]
+  ca_file            = "/etc/kpopd/ca.pem"
+  timeout            = "10s"
+}
+
+authenticator "oauth" "opaque" {
+  issuer             = "https://idp.partner.example"
+  introspection_url  = "https://idp.partner.example/introspect"
   audience           = "pop"
   client_id          = "kpopd"
   client_secret_file = "/etc/kpopd/oauth.secret"
-  user_claim         = "preferred_username"
-  ca_file            = "/etc/kpopd/ca.pem"
+  cache              = "0s"
 }
 
 authenticator "certificate" "clients" {

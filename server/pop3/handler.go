@@ -70,9 +70,16 @@ func (h *Handler) Serve(ctx context.Context, c *server.Conn) error {
 
 // peer describes the connection as it is now to the authentication chain.
 func (h *Handler) peer(c *server.Conn) auth.Peer {
-	secure := c.TLS() != nil
+	p := h.PeerOf(c.TLS() != nil)
+	p.Addr, p.Local, p.Unix = c.Addr, c.Local, c.Unix
+	p.TLS, p.Certificate, p.ClientError = c.TLS(), c.Certificate(), c.ClientError()
+	return p
+}
+
+// PeerOf describes a client of whom no more is known than whether its
+// connection has TLS.
+func (h *Handler) PeerOf(secure bool) auth.Peer {
 	return auth.Peer{
-		Addr: c.Addr, Local: c.Local, Unix: c.Unix, TLS: c.TLS(), Certificate: c.Certificate(), ClientError: c.ClientError(),
 		Protected: secure || h.Clear == ClearAny,
 		Tickets:   secure || h.Clear != ClearNone,
 	}

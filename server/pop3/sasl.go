@@ -70,7 +70,7 @@ func (s *session) exchange(ex auth.Exchange, response []byte) error {
 			return nil
 		}
 		if response, err = s.ask(challenge); err != nil {
-			return err
+			return orRejection(ex, err)
 		}
 		if done {
 			if len(response) > 0 {
@@ -80,6 +80,26 @@ func (s *session) exchange(ex auth.Exchange, response []byte) error {
 		}
 	}
 	return auth.Refuse(auth.ErrCredentials, "too-many-rounds")
+}
+
+// orRejection is err, of the answer to a challenge, unless the exchange was
+// refused before. RFC 7628 §3.2.3 has a client answer that challenge, but some
+// cancel, some send what is no base64, and some go away.
+func orRejection(ex auth.Exchange, err error) error {
+	r, ok := ex.(auth.Rejecter)
+	if !ok || r.Rejected() == nil {
+		return err
+	}
+	if e, ok := errors.AsType[ended](err); ok {
+		return rejected{r.Rejected(), e}
+	}
+	return r.Rejected()
+}
+
+// rejected is a refusal that nobody is there to hear.
+type rejected struct {
+	refusal error
+	ended
 }
 
 // ask sends a challenge and returns the client's response. The space behind
@@ -131,12 +151,16 @@ func malformed(text string, err error) *Error {
 
 // notProven answers an exchange that did not end well.
 func (s *session) notProven(ctx context.Context, ex auth.Exchange, mechanism string, err error) error {
-	if _, ok := errors.AsType[ended](err); ok {
-		return err
+	if e, ok := errors.AsType[ended](err); ok {
+		return e
 	}
 	id := auth.Identity{Mechanism: mechanism}
 	if c, ok := ex.(auth.Claimant); ok {
 		id.User = c.Claimed()
+	}
+	if r, ok := errors.AsType[rejected](err); ok {
+		s.refused(ctx, id, r.refusal)
+		return r.ended
 	}
 	return s.refused(ctx, id, err)
 }

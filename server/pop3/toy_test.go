@@ -31,9 +31,15 @@ type toyExchange struct {
 	bare  bool
 	id    auth.Identity
 	layer auth.SecurityLayer
+	why   error // it was rejected
 }
 
-var _ auth.LayeredExchange = (*toyExchange)(nil)
+var (
+	_ auth.LayeredExchange = (*toyExchange)(nil)
+	_ auth.Rejecter        = (*toyExchange)(nil)
+)
+
+func (x *toyExchange) Rejected() error { return x.why }
 
 func (x *toyExchange) Identity() auth.Identity   { return x.id }
 func (x *toyExchange) Layer() auth.SecurityLayer { return x.layer }
@@ -42,6 +48,8 @@ func (x *toyExchange) Next(response []byte) ([]byte, bool, error) {
 	verb, arg, _ := strings.Cut(string(response), ":")
 	x.id = auth.Identity{User: arg, Source: "toy"}
 	switch {
+	case x.why != nil:
+		return nil, false, x.why
 	case response == nil:
 		return nil, false, nil
 	case len(response) == 0:
@@ -57,6 +65,9 @@ func (x *toyExchange) Next(response []byte) ([]byte, bool, error) {
 	case verb == "layer" && !x.bare:
 		x.layer = toyLayer{}
 		return nil, true, nil
+	case verb == "reject":
+		x.why = auth.Refuse(auth.ErrCredentials, "toy-rejected")
+		return []byte("why"), false, nil
 	case verb == "hang":
 		return nil, false, hang(x.ctx)
 	case verb == "down":

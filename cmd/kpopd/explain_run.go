@@ -1,0 +1,242 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"kpopd/auth"
+	"kpopd/auth/krb5"
+	"kpopd/config"
+	"kpopd/maildrop/lease"
+	"kpopd/server"
+	"kpopd/server/pop3"
+)
+
+// An explainer answers one question with the parts that decide logins.
+type explainer struct {
+	b   *builder
+	q   question
+	out explanation
+
+	config  *config.Listener
+	handler *pop3.Handler
+	peer    auth.Peer
+	id      auth.Identity
+}
+
+// run fills the explanation in. An error is a question that makes no sense.
+func (e *explainer) run(ctx context.Context) error {
+	e.q.mechanism = strings.ToUpper(cmp.Or(e.q.mechanism, e.guess()))
+	if err := e.choose(); err != nil {
+		return err
+	}
+	e.out.Name, e.out.Mechanism, e.out.Authzid = e.q.name, e.q.mechanism, e.q.authzid
+	if e.identify(ctx) {
+		e.decide()
+	}
+	e.out.LetIn = len(e.out.Reasons) == 0
+	return nil
+}
+
+// refuse notes why the login ends, in the word that the log would have.
+func (e *explainer) refuse(err error) { e.out.Reasons = append(e.out.Reasons, auth.Reason(err)) }
+
+// guess returns the mechanism of a name: a ticket's, if it is a principal that
+// is let in, else a password's.
+func (e *explainer) guess() string {
+	if _, err := e.ticket(); err != nil || !strings.Contains(e.q.name, "@") {
+		return "USER"
+	}
+	for _, l := range e.b.file.Listeners {
+		if l.Protocol == config.POP3 {
+			return "GSSAPI"
+		}
+	}
+	return "KPOP"
+}
+
+// tickets are the mechanisms that a ticket proves somebody by.
+var tickets = []string{"GSSAPI", "GSS-SPNEGO", "KPOP"}
+
+// ticket is the identity that a ticket of the name would give. A name without
+// a realm is one of the first realm of the service.
+func (e *explainer) ticket() (auth.Identity, error) {
+	p, err := krb5.ParsePrincipal(e.q.name)
+	if err != nil {
+		return auth.Identity{}, auth.Refuse(errors.Join(auth.ErrCredentials, err), "bad-principal")
+	}
+	if e.b.accept == nil || e.b.accept.Keys == nil {
+		return auth.Identity{}, auth.Refuse(auth.ErrUnavailable, "no-keytab")
+	}
+	if services := e.b.accept.Keys.Keys().Principals(); p.Realm == "" && len(services) > 0 {
+		p.Realm = services[0].Realm
+	}
+	return e.b.accept.Identify(p)
+}
+
+// choose finds the listener, and says whether it lets the login come.
+func (e *explainer) choose() error {
+	first := -1
+	for i := range e.b.file.Listeners {
+		l := &e.b.file.Listeners[i]
+		if e.q.listener != "" && l.Name != e.q.listener {
+			continue
+		}
+		if first < 0 {
+			first = i
+		}
+		if e.at(i) == nil {
+			return nil
+		}
+	}
+	if first < 0 {
+		return usagef("explain: there is no listener %q", e.q.listener)
+	}
+	if err := e.at(first); err != nil {
+		e.out.Listener.Refuses = err.Error()
+		e.out.Reasons = append(e.out.Reasons, "not-offered")
+	}
+	return nil
+}
+
+// errAllowFrom is for clients from elsewhere.
+var errAllowFrom = errors.New("the address is not in allow_from")
+
+// at goes to one listener: nil, or why it does not let the login come.
+func (e *explainer) at(i int) error {
+	l, end := &e.b.file.Listeners[i], e.b.next.listeners[i].endpoint
+	e.config, e.out.Listener = l, listenerSays{Name: l.Name}
+	h := end.Handler
+	if n, ok := h.(*server.Networks); ok {
+		h, _ = n.For(e.q.address)
+	}
+	e.handler = h.(*pop3.Handler)
+	e.peer = e.handler.PeerOf(end.TLS != nil)
+	e.peer.Unix = l.Address.Network == "unix"
+	if e.q.address.IsValid() {
+		e.peer.Addr, e.peer.Unix = netip.AddrPortFrom(e.q.address, 0), false
+		e.out.Listener.Address = e.q.address.String()
+	}
+	if end.TLS != nil {
+		e.peer.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true}
+	}
+	if e.q.address.IsValid() && !end.Allows(e.q.address) {
+		return errAllowFrom
+	}
+	return e.handler.Offers(e.q.mechanism, e.peer)
+}
+
+// identify says who is proven and what the directories know of him. false: a
+// right proof does not exist, and no rule is asked.
+func (e *explainer) identify(ctx context.Context) bool {
+	id, err := e.proven(ctx)
+	said := &identitySays{User: id.User, Principal: id.Attrs["principal"], Realm: id.Attrs["realm"], Source: id.Source}
+	e.out.Identity = said
+	if id.User == "" {
+		said.Error = err.Error()
+		e.refuse(err)
+		return false
+	}
+	id.Mechanism, id.Authzid = e.q.mechanism, e.q.authzid
+	if err == nil {
+		var found auth.Identity
+		if found, err = e.b.lookup()(ctx, id); err == nil {
+			id = found
+		}
+	}
+	if err != nil { // the rules are asked with what is known all the same
+		said.Error = err.Error()
+		e.refuse(err)
+	}
+	e.id = id
+	said.Groups, said.Attrs = id.Groups, maps.Clone(id.Attrs)
+	maps.DeleteFunc(said.Attrs, func(key, _ string) bool { return key == "principal" || key == "realm" })
+	e.directories(ctx)
+	return true
+}
+
+// proven is the identity of a right proof. With an error beside an identity a
+// right proof is not enough.
+func (e *explainer) proven(ctx context.Context) (auth.Identity, error) {
+	if slices.Contains(tickets, e.q.mechanism) {
+		return e.ticket()
+	}
+	id, err := e.b.asked.Find(ctx, e.peer, e.q.name)
+	if errors.Is(err, auth.ErrUnavailable) || errors.Is(err, auth.ErrDenied) {
+		return auth.Identity{User: e.q.name}, err
+	}
+	return id, err
+}
+
+// directories says which directory has an entry, and what it is called.
+func (e *explainer) directories(ctx context.Context) {
+	for _, d := range e.b.next.directories {
+		says := directorySays{Source: d.Source()}
+		dn, err := d.DN(ctx, e.id)
+		switch {
+		case err == nil:
+			says.DN = dn
+		case errors.Is(err, auth.ErrUnknown):
+			says.Error = "has no entry"
+		default:
+			says.Error = err.Error()
+		}
+		e.out.Directory = append(e.out.Directory, says)
+	}
+}
+
+// decide asks the account rules, and looks at the maildrop.
+func (e *explainer) decide() {
+	grant, err := e.b.accounts(e.config.Name).Decide(e.id, e.peer, e.trace)
+	if err != nil {
+		e.refuse(err)
+	}
+	if grant.Impersonates || strings.HasPrefix(auth.Reason(err), "authzid-") {
+		e.out.Acts = &impersonateSays{As: e.q.authzid, Rule: grant.Rule, Allowed: grant.Impersonates}
+	}
+	if err == nil {
+		e.out.Maildrop = e.onDisk(grant.Maildrop)
+	}
+}
+
+// trace notes what one rule said.
+func (e *explainer) trace(s auth.Step) {
+	says := ruleSays{User: s.User, Matches: s.Matches, Maildrop: s.Maildrop}
+	if s.Err != nil {
+		says.Why = s.Err.Error()
+	}
+	if s.Rule < len(e.b.file.Accounts) {
+		a := &e.b.file.Accounts[s.Rule]
+		says.Rule, says.When = ruleName(a), e.b.file.Source(a.Place, "when")
+	}
+	e.out.Rules = append(e.out.Rules, says)
+}
+
+// onDisk looks where a maildrop is, without touching it.
+func (e *explainer) onDisk(name string) *maildropSays {
+	says := &maildropSays{Name: name}
+	rel, err := e.b.file.Maildrop.RelPath(name)
+	if err != nil {
+		says.Error = err.Error()
+		e.out.Reasons = append(e.out.Reasons, "unacceptable-maildrop")
+		return says
+	}
+	says.Path = filepath.Join(e.b.file.Maildrop.Root, rel)
+	_, err = os.Stat(says.Path)
+	says.Exists = err == nil
+	if err == nil || os.IsNotExist(err) {
+		says.Holder, err = lease.Holder(filepath.Join(e.b.file.StateDir, "locks"), lockName(rel))
+	}
+	if err != nil {
+		says.Error = err.Error()
+	}
+	return says
+}
