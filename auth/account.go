@@ -34,6 +34,10 @@ type Grant struct {
 	// Rule is the name of the rule that decided about the one who was proven.
 	// "": none, the maildrop is that of a name.
 	Rule string
+	// Recipient is whose mail alone may be seen of the maildrop, and Host whose
+	// account it is, where that is asked for; see [Identity]. Host is empty
+	// where the login is not of SDPS.
+	Recipient, Host string
 	// Impersonates: the identity acts as its Authzid, who is somebody else.
 	Impersonates bool
 }
@@ -86,7 +90,7 @@ func (a Accounts) Decide(id Identity, p Peer, trace func(Step)) (Grant, error) {
 	if err := rule.impersonates(id, p); err != nil {
 		return Grant{Rule: rule.Name}, err
 	}
-	other := Identity{User: id.Authzid, Mechanism: id.Mechanism, Source: id.Source}
+	other := Identity{User: id.Authzid, Recipient: id.Recipient, Mechanism: id.Mechanism, Source: id.Source}
 	name, _, err = a.resolve(other, p, trace)
 	return Grant{Maildrop: name, Rule: rule.Name, Impersonates: true}, err
 }

@@ -92,6 +92,9 @@ type Identity struct {
 	// authorization identity, or the USER of a KPOP session. Empty: none.
 	// It is a wish; only [Accounts] grants it.
 	Authzid string
+	// Recipient is whose mail alone is asked for, the local part of an address,
+	// by a login of SDPS. Empty: all. It is a wish too.
+	Recipient string
 	// Mechanism is how the proof was made: "USER", "PLAIN", "APOP", "GSSAPI",
 	// "KPOP" ….
 	Mechanism string
@@ -101,7 +104,8 @@ type Identity struct {
 	// Expires is when the proof ends, as a ticket does. Zero: never.
 	Expires time.Time
 	// Attrs are further facts about the identity: "principal" (printable, with
-	// realm) and "realm" for a ticket; "subject", "issuer" (RFC 4514), "serial"
+	// realm) and "realm" for a ticket, with "sid", "pac_upn" and "pac_account"
+	// where Active Directory wrote them into it; "subject", "issuer" (RFC 4514), "serial"
 	// (lower-case hexadecimal) and "fingerprint" (of SHA-256, likewise) for a
 	// client's certificate; and what a directory adds.
 	Attrs map[string]string
@@ -113,7 +117,7 @@ type Identity struct {
 // proven, so that no directory and no issuer may give it.
 func IsProofAttr(name string) bool {
 	switch strings.ToLower(name) {
-	case "principal", "realm", "subject", "issuer", "serial", "fingerprint":
+	case "principal", "realm", "subject", "issuer", "serial", "fingerprint", "sid", "pac_upn", "pac_account":
 		return true
 	}
 	return false
@@ -138,6 +142,9 @@ type Peer struct {
 	Proven *Identity
 	// Protected: a password may cross this connection (RFC 8314 §4.1).
 	Protected bool
+	// Separators are what divides user and host in a login name of SDPS.
+	// Empty: nothing does.
+	Separators string
 	// Tickets: a proof that reveals no password, such as a Kerberos ticket,
 	// may cross this connection. Protected implies it.
 	Tickets bool

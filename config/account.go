@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -159,6 +160,10 @@ func checkName(name string) error {
 	}
 	return nil
 }
+
+// OfRecipient reports whether the maildrop's name is made of sdps_user: then the
+// maildrop is his alone.
+func (a *Account) OfRecipient() bool { return slices.Contains(a.maildrop.names, "sdps_user") }
 
 // AllowAuthzid reports whether the rule lets a client with these facts, for
 // whom it matches, act as authzid. allow_authzid is true, which allows every

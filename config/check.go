@@ -91,6 +91,9 @@ func (d *decoder) checkCollecting(f *File, l *Listener) {
 		d.errorf(l.At("tls"), "No channel to bind to", "channel_binding = \"require\" needs TLS, which this listener does not speak.")
 	}
 	d.checkClients(f, l)
+	if l.has("sdps_separators") && !l.SDPS {
+		d.errorf(l.At("sdps_separators"), "Argument without effect", "It is for sdps = true.")
+	}
 	if l.Protocol != KPOP {
 		return
 	}
@@ -118,7 +121,7 @@ func (d *decoder) checkClients(f *File, l *Listener) {
 
 // checkOther checks a listener for LMTP or the administrator.
 func (d *decoder) checkOther(f *File, l *Listener) {
-	for _, name := range []string{"login_without_tls", "client_certificates", "mechanisms", "login_timeout", "autologout", "sdps"} {
+	for _, name := range []string{"login_without_tls", "client_certificates", "mechanisms", "login_timeout", "autologout", "sdps", "sdps_separators"} {
 		if l.has(name) {
 			d.errorf(l.At(name), "Argument without effect", "Nobody logs in to a listener for %s.", l.Protocol)
 		}

@@ -57,7 +57,8 @@ listener "pop3s" {
   #client_certificates = "request"               # none | request | require; absent: request
                                                  # where EXTERNAL takes them, else none
   #allow_from          = ["192.0.2.0/24", "2001:db8::/32"]
-  #sdps                = true                    # (later) logins as user@host too
+  #sdps                = true                    # see below
+  #sdps_separators     = "@+"                    # the last in a name counts
   #proxy_protocol_from = ["192.0.2.5"]           # (later) must send a PROXY header
 
   # Other rules for the clients of some networks. The first network that holds
@@ -74,6 +75,17 @@ listener "kpop" {
   protocol = "kpop"
   tls      = "starttls"
 }
+
+# SDPS is Demon's Standard Dial-up POP3 Service, for hosts that collect the mail of
+# all their users. The account is the host's: a login as user@host takes the
+# password, or the ticket, of host, and sees of its maildrop what was sent to user,
+# by the local part of the envelope's recipient; host alone sees all. Both have the
+# one lock and the same unique-ids. *ENV tells a message's envelope, as the delivery
+# agent left it above the topmost Received: Return-Path or X-Envelope-From, and
+# X-Envelope-To, X-Original-To, Delivered-To or Envelope-To. One that does not tell
+# its recipient is in the whole maildrop only. Where a rule makes the maildrop's
+# name of sdps_user (see accounts), that user has it for himself, whole. On such a
+# listener each name with a separator is user@host: others need one of their own.
 
 # (later) Delivery, and the administrator's tools.
 #listener "lmtp" {
@@ -113,6 +125,14 @@ kerberos {
   channel_binding = "allow"            # none | allow | require
   security_layers = ["none", "integrity", "confidentiality"]
   max_skew        = "5m"
+  # Active Directory and Samba write into a ticket which account its client has
+  # and which groups that is in (the PAC). It becomes groups and attributes, see
+  # accounts below. use-if-valid takes tickets without one, as MIT's, and with one
+  # that is not right, in no groups; a rule that keeps a group out needs
+  # "require". Clients of other realms speak for their own domain only, and only
+  # where the SIDs of ours are given (Get-ADDomain | Select DomainSID).
+  pac             = "use-if-valid"     # ignore | use-if-valid | require
+  #domain_sids    = ["S-1-5-21-1004336348-1177238915-682003330"]
 }
 
 # -------------------------------------------------------------- authenticators
@@ -135,6 +155,11 @@ authenticator "file" "services" {
 # first that answers is asked.
 #authenticator "ldap" "corp" {
 #  urls               = ["ldaps://dc1.corp.example", "ldaps://dc2.corp.example"] # or ldap://, ldapi://%2Frun%2Fslapd%2Fldapi
+#  # or those that DNS names (_ldaps._tcp, else _ldap._tcp on its port for TLS; ldap:// for
+#  # StartTLS), the site's first. Each must be a host of the domain, with a certificate of
+#  # its own name from one of the authorities:
+#  #discover          = "ldaps://corp.example"
+#  #site              = "Berlin"
 #  ca_file            = "/etc/kpopd/ca.pem"
 #  bind_dn            = "cn=kpopd,ou=services,dc=corp,dc=example"
 #  bind_password_file = "/etc/kpopd/ldap.secret"
@@ -228,14 +253,18 @@ authenticator "file" "services" {
 #   principal  and realm, of a ticket
 #   mechanism  how the proof was made: "USER", "GSSAPI", "EXTERNAL" (a client
 #              certificate), "KPOP" (by USER or EXTERNAL) ...
+#   sdps_user  whose mail a login of SDPS asks for, and sdps_host whose account that is
 #   listener   the label of the listener, and address of the client
 #   groups     from the directory: the DN of each group, and its name ("pop-users").
 #              Ask for the DN where more than the administrator can make groups.
-#              Those of a token's groups_claim are among them, as they are written
+#              Those of a token's groups_claim are among them, as they are written,
+#              and from the PAC of a ticket SIDs, such as "S-1-5-21-...-1105"
 #   attr.NAME  from the directory: of several values the first in byte order; from
 #              the claims of a token, unless the directory has the same; of a
 #              client certificate: subject and issuer (as in RFC 4514), serial
-#              and fingerprint (SHA-256), both in lower-case hexadecimal
+#              and fingerprint (SHA-256), both in lower-case hexadecimal; of the PAC
+#              of a ticket: sid, the account's SID, which is never given to another,
+#              and of the keytab's own realm pac_upn and pac_account (sAMAccountName)
 #
 # and lower upper trimsuffix split join replace regex contains basename sha256
 # env file. A rule that uses an attr that the entry lacks, or a regex that does

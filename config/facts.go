@@ -21,6 +21,8 @@ type Facts struct {
 	Mechanism string // how the proof was made: "USER", "PLAIN", "GSSAPI", "KPOP" …
 	Listener  string // the listener's name
 	Address   string // the client's IP address
+	SDPSUser  string // whose mail alone is asked for by a login of SDPS
+	SDPSHost  string // whose account that is
 	Groups    []string
 	Attr      map[string]string // what the directory entry has
 }
@@ -60,8 +62,8 @@ const maxFact = 4096
 
 // The variables of each kind of expression.
 var (
-	loginVariables  = []string{"user", "domain", "principal", "realm", "mechanism", "listener", "address", "groups", "attr"}
-	textVariables   = loginVariables[:7] // all but groups and attr
+	loginVariables  = []string{"user", "domain", "principal", "realm", "mechanism", "listener", "address", "sdps_user", "sdps_host", "groups", "attr"}
+	textVariables   = loginVariables[:9] // all but groups and attr
 	bindVariables   = loginVariables[:2] // before anything is proven
 	filterVariables = loginVariables[:4] // the same for a filter: without a ticket the last two are empty
 	lookupVariables = loginVariables[:5] // the entry is not known yet, nor where the client is
@@ -118,6 +120,10 @@ func (f *Facts) text(name string) string {
 		return f.Listener
 	case "address":
 		return f.Address
+	case "sdps_user":
+		return f.SDPSUser
+	case "sdps_host":
+		return f.SDPSHost
 	}
 	panic("config: no such variable: " + name)
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"regexp"
 	"time"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -27,6 +28,18 @@ const (
 	LayerConfidentiality SecurityLayer = "confidentiality"
 )
 
+// A PACMode says what is done with what Active Directory writes into tickets
+// about their clients.
+type PACMode string
+
+// Ignore looks at no PAC; IfValid uses one that is there and right; Require
+// takes only tickets that have such a one.
+const (
+	PACIgnore  PACMode = "ignore"
+	PACIfValid PACMode = "use-if-valid"
+	PACRequire PACMode = "require"
+)
+
 // A Kerberos says how tickets are accepted, for KPOP and GSSAPI.
 type Kerberos struct {
 	Place
@@ -47,11 +60,17 @@ type Kerberos struct {
 	// MaxSkew is by how much a client's clock may differ, 1s to 15m. Default:
 	// 5m (RFC 4120 §8.2). Authenticators are remembered for twice as long.
 	MaxSkew time.Duration
+	// PAC is "ignore", "use-if-valid" or "require". Default: "use-if-valid".
+	PAC PACMode
+	// DomainSIDs are those of the domains of the keytab's realms, for which no
+	// client of another realm may speak. Default: nil, the PACs of other
+	// realms are not used.
+	DomainSIDs []string
 }
 
 func (f *File) readKerberos(d *decoder, b *hclsyntax.Block) {
 	layers := []SecurityLayer{LayerNone, LayerIntegrity, LayerConfidentiality}
-	k := &Kerberos{Service: "pop", ChannelBinding: BindAllow, SecurityLayers: layers, MaxSkew: 5 * time.Minute}
+	k := &Kerberos{Service: "pop", ChannelBinding: BindAllow, SecurityLayers: layers, MaxSkew: 5 * time.Minute, PAC: PACIfValid}
 	layer := func(dst *SecurityLayer) setter { return oneOf(dst, layers...) }
 	k.Place = d.block(b, schema{what: "kerberos", fields: []field{
 		must("keytab", value(path(&k.Keytab))),
@@ -60,6 +79,22 @@ func (f *File) readKerberos(d *decoder, b *hclsyntax.Block) {
 		may("channel_binding", value(oneOf(&k.ChannelBinding, BindNone, BindAllow, BindRequire))),
 		may("security_layers", value(list(&k.SecurityLayers, layer))),
 		may("max_skew", value(duration(&k.MaxSkew, time.Second, 15*time.Minute, ""))),
+		may("pac", value(oneOf(&k.PAC, PACIgnore, PACIfValid, PACRequire))),
+		may("domain_sids", value(list(&k.DomainSIDs, domainSID))),
 	}})
 	f.Kerberos = k
+}
+
+// domainSIDs are written as Windows does: "S-1-5-21-" and three numbers of 32
+// bits.
+var domainSIDs = regexp.MustCompile(`^S-1-5-21(-(0|[1-9][0-9]{0,9})){3}$`)
+
+func domainSID(dst *string) setter {
+	return text(func(v val, s string) *complaint {
+		if !domainSIDs.MatchString(s) {
+			return complain(`It must be the SID of a domain, such as "S-1-5-21-1004336348-1177238915-682003330".`)
+		}
+		*dst = s
+		return nil
+	})
 }

@@ -12,9 +12,12 @@ import (
 // An LDAP is an authenticator "ldap".
 type LDAP struct {
 	// URLs are the servers, ldaps://, ldap:// or ldapi://, in the order of
-	// preference. Required.
-	URLs   []string
-	CAFile string // default: "", the system's authorities
+	// preference. Required, or Discover is.
+	URLs []string
+	// Discover is the domain, ldaps:// or ldap://, whose servers DNS names; Site
+	// is the site whose servers come first. Default: both "".
+	Discover, Site string
+	CAFile         string // default: "", the system's authorities
 	// StartTLS protects ldap:// connections before anything else crosses them.
 	// Default: true.
 	StartTLS bool
@@ -68,7 +71,9 @@ func (a *Authenticator) readLDAP(d *decoder, b *hclsyntax.Block) {
 		LockoutThreshold: 10, LockoutWindow: 15 * time.Minute, SCRAMIterations: 16384}
 	server := func(dst *string) setter { return link(dst, "ldaps", "ldap", "ldapi") }
 	a.Place = d.block(b, schema{what: `authenticator "ldap"`, fields: []field{
-		must("urls", value(list(&l.URLs, server))),
+		may("urls", value(list(&l.URLs, server))),
+		may("discover", value(domain(&l.Discover))),
+		may("site", value(site(&l.Site))),
 		may("ca_file", value(path(&l.CAFile))),
 		may("starttls", value(boolean(&l.StartTLS))),
 		may("bind_dn", value(str(&l.BindDN))),
@@ -100,6 +105,7 @@ func (a *Authenticator) checkLDAP(d *decoder, l *LDAP) {
 	if (l.BindDN == "") != (l.BindPasswordFile == "") && a.has("bind_dn") != a.has("bind_password_file") {
 		d.errorf(a.Header, "Incomplete bind", "bind_dn and bind_password_file are needed together, or neither of them.")
 	}
+	a.checkServers(d, l)
 	switch {
 	case !a.has("filter") && !a.has("bind_as"):
 		d.errorf(a.Header, "Missing argument", `The argument "filter" is required in authenticator "ldap", or "bind_as" instead of it.`)
@@ -140,6 +146,48 @@ func sameAttribute(a, b string) bool {
 	return strings.EqualFold(a, b)
 }
 
+// checkServers checks what the arguments say of where the servers are.
+func (a *Authenticator) checkServers(d *decoder, l *LDAP) {
+	switch {
+	case !a.has("urls") && !a.has("discover"):
+		d.errorf(a.Header, "Missing argument", `The argument "urls" is required in authenticator "ldap", or "discover" instead of it.`)
+	case a.has("urls") && a.has("discover"):
+		d.errorf(a.At("discover"), "Two lists of servers", "DNS names the servers of discover. Leave one of the two out.")
+	case a.has("site") && !a.has("discover"):
+		d.errorf(a.At("site"), "Site without a domain", "A site is one of the domain that discover names.")
+	case strings.HasPrefix(l.Discover, "ldap://") && !l.StartTLS:
+		d.errorf(a.At("starttls"), "Passwords in the clear", "They would go to whatever host an answer of DNS names.")
+	}
+}
+
+// domain takes a domain as a URL that says how to speak to its servers.
+func domain(dst *string) setter {
+	var u string
+	check := link(&u, "ldaps", "ldap")
+	return text(func(v val, s string) *complaint {
+		_, host, _ := strings.Cut(s, "://")
+		if c := check(v); c != nil {
+			return c
+		}
+		if !isHostname(host) {
+			return complain("It must be ldaps:// or ldap:// and the name of a domain.")
+		}
+		*dst = u
+		return nil
+	})
+}
+
+// site takes the name of a site, which is one label of a name in DNS.
+func site(dst *string) setter {
+	return text(func(_ val, s string) *complaint {
+		if !isHostname(s) || strings.Contains(s, ".") {
+			return complain("It must be the name of a site.")
+		}
+		*dst = s
+		return nil
+	})
+}
+
 // bindNames takes a list of templates, each of a name to bind as.
 func bindNames(dst *[]*Expression) func(*decoder, *hclsyntax.Attribute) {
 	return func(d *decoder, a *hclsyntax.Attribute) {
@@ -169,7 +217,7 @@ func bindNames(dst *[]*Expression) func(*decoder, *hclsyntax.Attribute) {
 }
 
 // reserved are the attributes that a ticket or a certificate gives.
-var reserved = []string{"principal", "realm", "subject", "issuer", "serial", "fingerprint"}
+var reserved = []string{"principal", "realm", "subject", "issuer", "serial", "fingerprint", "sid", "pac_upn", "pac_account"}
 
 func isReserved(name string) bool {
 	return slices.ContainsFunc(reserved, func(r string) bool { return strings.EqualFold(r, name) })

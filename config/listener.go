@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -93,9 +94,13 @@ type Listener struct {
 	// Autologout is how long a client may be silent after that, at least 10m
 	// (RFC 1939 §3). Default: 10m.
 	Autologout time.Duration
-	// SDPS admits logins as user@host, as Demon's Standard Dial-up POP3
-	// Service did. Default: false.
+	// SDPS speaks Demon's Standard Dial-up POP3 Service: a login as user@host
+	// takes the proof of host, and sees of its maildrop the mail for user; *ENV
+	// tells a message's envelope. Default: false.
 	SDPS bool
+	// SDPSSeparators are what divides user and host, the last in a name. Default:
+	// "@+".
+	SDPSSeparators string
 }
 
 func (f *File) readListener(d *decoder, b *hclsyntax.Block) {
@@ -103,7 +108,7 @@ func (f *File) readListener(d *decoder, b *hclsyntax.Block) {
 		d.errorf(b.DefRange(), "Too many listeners", "There may be %d listeners.", maxListeners)
 		return
 	}
-	l := Listener{Name: b.Labels[0], LoginWithoutTLS: ClearTickets, LoginTimeout: time.Minute, Autologout: 10 * time.Minute}
+	l := Listener{Name: b.Labels[0], LoginWithoutTLS: ClearTickets, LoginTimeout: time.Minute, Autologout: 10 * time.Minute, SDPSSeparators: "@+"}
 	l.Place = d.block(b, schema{what: "listener", blocks: []block{
 		{name: "network", labels: []string{"name"}, read: l.readNetwork},
 	}, fields: []field{
@@ -119,6 +124,7 @@ func (f *File) readListener(d *decoder, b *hclsyntax.Block) {
 		// RFC 1939 §3: such a timer MUST be of at least 10 minutes' duration.
 		may("autologout", value(duration(&l.Autologout, 10*time.Minute, 24*time.Hour, " (RFC 1939 §3)"))),
 		may("sdps", value(boolean(&l.SDPS))),
+		may("sdps_separators", value(separators(&l.SDPSSeparators))),
 	}})
 	if l.TLS == "" {
 		l.TLS = TLSOff
@@ -129,13 +135,26 @@ func (f *File) readListener(d *decoder, b *hclsyntax.Block) {
 	f.Listeners = append(f.Listeners, l)
 }
 
+// separators takes characters that may stand in a login name but not in a host
+// name.
+func separators(dst *string) setter {
+	const allowed = "@+%!=:#~^|"
+	return text(func(v val, s string) *complaint {
+		if s == "" || len(s) > len(allowed) || strings.Trim(s, allowed) != "" {
+			return complain("It must be one or more of the characters %s.", allowed)
+		}
+		*dst = s
+		return nil
+	})
+}
+
 // collects reports whether clients collect mail there.
 func (l *Listener) collects() bool { return l.Protocol == POP3 || l.Protocol == KPOP }
 
 func defaultListeners(at Range, kerberos bool) []Listener {
 	one := func(name, addr string, p Protocol, mode TLSMode) Listener {
 		return Listener{Place: Place{Header: at}, Name: name, Address: Address{"tcp", addr}, Protocol: p, TLS: mode,
-			LoginWithoutTLS: ClearTickets, LoginTimeout: time.Minute, Autologout: 10 * time.Minute}
+			LoginWithoutTLS: ClearTickets, LoginTimeout: time.Minute, Autologout: 10 * time.Minute, SDPSSeparators: "@+"}
 	}
 	all := []Listener{
 		one("pop3", ":110", POP3, TLSStart),

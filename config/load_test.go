@@ -109,7 +109,7 @@ maildrop "maildir" {
 `)
 	listener := func(name, addr string, p config.Protocol, mode config.TLSMode) config.Listener {
 		return config.Listener{Name: name, Address: config.Address{Network: "tcp", Addr: addr}, Protocol: p, TLS: mode,
-			LoginWithoutTLS: config.ClearTickets, LoginTimeout: time.Minute, Autologout: 10 * time.Minute}
+			LoginWithoutTLS: config.ClearTickets, LoginTimeout: time.Minute, Autologout: 10 * time.Minute, SDPSSeparators: "@+"}
 	}
 	want := &config.File{
 		Hostname: "pop.example.com",
@@ -127,6 +127,7 @@ maildrop "maildir" {
 			Keytab: "/etc/krb5.keytab", Service: "pop", ChannelBinding: config.BindAllow,
 			SecurityLayers: []config.SecurityLayer{config.LayerNone, config.LayerIntegrity, config.LayerConfidentiality},
 			MaxSkew:        5 * time.Minute,
+			PAC:            config.PACIfValid,
 		},
 		Accounts: make([]config.Account, 1),
 		Maildrop: config.Maildrop{Kind: "maildir", Root: "/srv/mail"},
@@ -174,7 +175,7 @@ func TestEverything(t *testing.T) {
 		LoginWithoutTLS: config.ClearNone, Mechanisms: []string{"GSSAPI"},
 		AllowFrom:         prefixes("192.0.2.0/24", "2001:db8::/32", "198.51.100.7/32"),
 		ProxyProtocolFrom: prefixes("192.0.2.1/32"),
-		LoginTimeout:      30 * time.Second, Autologout: 90 * time.Minute, SDPS: true,
+		LoginTimeout:      30 * time.Second, Autologout: 90 * time.Minute, SDPS: true, SDPSSeparators: "+%",
 	}
 	if diff := cmp.Diff(wantListener, f.Listeners[0], ignorePlaces); diff != "" {
 		t.Errorf("listener: -want +got:\n%s", diff)
@@ -189,7 +190,8 @@ func TestEverything(t *testing.T) {
 	if got := f.TLS.Certificates[1].CertFile; got != filepath.Join(dir, "other.crt") {
 		t.Errorf("relative path: %s", got)
 	}
-	if f.TLS.MinVersion != tls.VersionTLS13 || f.Kerberos.MaxSkew != 2*time.Minute || f.Kerberos.ChannelBinding != config.BindRequire {
+	if f.TLS.MinVersion != tls.VersionTLS13 || f.Kerberos.MaxSkew != 2*time.Minute || f.Kerberos.ChannelBinding != config.BindRequire ||
+		f.Kerberos.PAC != config.PACRequire || len(f.Kerberos.DomainSIDs) != 1 {
 		t.Errorf("tls %+v, kerberos %+v", f.TLS, f.Kerberos)
 	}
 	wantLDAP := &config.LDAP{

@@ -26,6 +26,7 @@ var packages = map[string]string{
 	"gcc":          "gcc",
 	"fetchmail":    "fetchmail",
 	"mpop":         "mpop",
+	"getmail":      "getmail6",
 	"curl":         "curl",
 	"gsasl":        "gsasl",
 	"openssl":      "openssl",

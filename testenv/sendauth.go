@@ -11,7 +11,7 @@ import (
 
 // Sendauth compiles sendauth/sendauth.c, a KPOP client on MIT's own libkrb5,
 // and returns the program. The head of its source describes its options;
-// [World.RunSendauth] runs it.
+// [Clients.RunSendauth] runs it.
 func Sendauth(t testing.TB) string {
 	t.Helper()
 	return compile(t, "sendauth")
@@ -87,13 +87,13 @@ func compile(t testing.TB, name string) string {
 // RunSendauth runs the program that [Sendauth] returned against an address.
 // The flags are its options, service such as "pop/localhost", and input the
 // POP3 lines to send.
-func (w *World) RunSendauth(t testing.TB, program, cache, addr, service, input string, flags ...string) Result {
+func (c *Clients) RunSendauth(t testing.TB, program, cache, addr, service, input string, flags ...string) Result {
 	t.Helper()
 	host, port := splitAddr(t, addr)
 	argv := append([]string{program}, flags...)
 	return runClient(t, client{
 		argv:  append(argv, host, port, service),
-		env:   w.Env(cache),
+		env:   c.Env(cache),
 		stdin: input,
 	})
 }

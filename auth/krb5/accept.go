@@ -38,9 +38,11 @@ type exchange struct {
 	req     apReqMsg
 	ticket  ticketMsg
 	service Principal
+	opened  Key // the key that opened the ticket
 	inner   encTicketPart
 	client  Principal
 	proof   authenticatorMsg
+	pac     pacInfo
 }
 
 // verify decodes an AP-REQ and checks that it proves its client.
@@ -139,6 +141,7 @@ func (x *exchange) tryKeys() error {
 		if err := x.inner.decode(plain); err != nil {
 			return causeMalformed.refuse("encrypted part of the ticket")
 		}
+		x.opened = k
 		return nil
 	}
 	return x.noKey(candidates)

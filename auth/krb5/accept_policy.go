@@ -15,7 +15,7 @@ const Source = "kerberos"
 // authorize checks that the proven client may be anybody here, and fills in
 // the identity.
 func (x *exchange) authorize(c *Context) error {
-	for _, step := range []func() error{x.checkClient, x.checkRealm, x.checkTransited, x.checkAuthData} {
+	for _, step := range []func() error{x.checkClient, x.checkRealm, x.checkTransited, x.checkAuthData, x.checkPAC} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -84,10 +84,12 @@ func (x *exchange) identity() auth.Identity {
 	if name, ok := x.client.plainName(); ok && x.atHome() {
 		user = name
 	}
-	return auth.Identity{
+	id := auth.Identity{
 		User:    user,
 		Source:  Source,
 		Expires: x.inner.EndTime,
 		Attrs:   map[string]string{"principal": whole, "realm": x.client.Realm},
 	}
+	x.pac.enrich(&id)
+	return id
 }

@@ -49,6 +49,11 @@ var (
 	causeForeignRealm = cause{"realm-not-allowed", errorcode.KDC_ERR_POLICY, "Realm is not accepted", auth.ErrDenied}
 	causeTransited    = cause{"transited-not-checked", errorcode.KRB_AP_PATH_NOT_ACCEPTED, "Transited path was not checked", auth.ErrDenied}
 	causeAuthData     = cause{"critical-authdata", errorcode.KDC_ERR_POLICY, "Authorization data is not understood", auth.ErrDenied}
+	causePACMissing   = cause{"pac-missing", errorcode.KDC_ERR_POLICY, "Ticket has no PAC", auth.ErrDenied}
+	causePACMalformed = cause{"pac-malformed", errorcode.KDC_ERR_POLICY, "PAC is not acceptable", auth.ErrDenied}
+	causePACSignature = cause{"pac-signature", errorcode.KDC_ERR_POLICY, "PAC is not acceptable", auth.ErrDenied}
+	causePACMismatch  = cause{"pac-mismatch", errorcode.KDC_ERR_POLICY, "PAC is not acceptable", auth.ErrDenied}
+	causePACForeign   = cause{"pac-foreign", errorcode.KDC_ERR_POLICY, "PAC is not acceptable", auth.ErrDenied}
 
 	// Nobody could say.
 	causeNoKeytab = cause{"no-keytab", errorcode.KRB_AP_ERR_NOKEY, "Service key not available", auth.ErrUnavailable}

@@ -3,6 +3,7 @@ package krb5
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"kpopd/auth"
@@ -39,6 +40,15 @@ type Acceptor struct {
 	// CheckAddresses demands that a ticket that lists addresses lists the
 	// peer's. Address translation breaks that, so it is off by default.
 	CheckAddresses bool
+	// PAC is what is done with a ticket's PAC. The zero value is PACIgnore.
+	PAC PACMode
+	// DomainSIDs are those of our own realms' domains, "S-1-5-21-x-y-z". No
+	// PAC of a client of another realm may speak for them. Empty: such a PAC is
+	// not used at all.
+	DomainSIDs []string
+	// Log gets a warning about each PAC that is not used, where it need not
+	// be. nil: slog.Default().
+	Log *slog.Logger
 	// Throttle counts tickets that are wrong by address, and exchanges with a
 	// right one that come to nothing by principal. nil: nothing is counted.
 	Throttle *auth.Throttle

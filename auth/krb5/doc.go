@@ -15,7 +15,7 @@
 //
 // Left out on purpose: the enctypes that RFC 8429 and RFC 6649 retired, user to
 // user authentication (RFC 4120 §3.7), the reading of authorization data other
-// than its criticality, and a check of the transited path: tickets whose path
+// than its criticality and the PAC of Active Directory ([MS-PAC]), and a check of the transited path: tickets whose path
 // no KDC checked are refused (RFC 4120 §2.7). Of GSS-API, MIC tokens,
 // delegated credentials, DCE style and all per-message tokens older than RFC
 // 4121 are left out.

@@ -3,6 +3,7 @@ package krb5
 import (
 	"bufio"
 	"encoding/hex"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -11,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jcmturner/gofork/encoding/asn1"
 	"github.com/jcmturner/gokrb5/v8/iana/asnAppTag"
 	"github.com/jcmturner/gokrb5/v8/iana/keyusage"
 	"github.com/jcmturner/gokrb5/v8/messages"
@@ -128,19 +128,34 @@ func (c crasher) feed(t *testing.T) {
 			t.Errorf("%s: %s: %v", c.target, c.what, err)
 		}
 	case "PAC", "PAC(nil", "KerbValidationInfo", "UPNDNSInfo":
-		pac := types.AuthorizationData{{ADType: 128, ADData: c.input}}
-		wrapped, err := asn1.Marshal(pac)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range []types.AuthorizationData{pac, {{ADType: 1, ADData: wrapped}}, {{ADType: 1, ADData: c.input}}} {
-			b := request(t, issue(t, m, alice, popService, TicketOptions{AuthData: d}), RequestOptions{})
-			if _, err := a.Accept(t.Context(), b, testPeer); err != nil {
-				t.Errorf("%s: %s: %v", c.target, c.what, err)
-			}
-		}
+		c.feedPAC(t, a, m)
 	default:
 		t.Errorf("nothing to feed %q to", name)
+	}
+}
+
+// feedPAC puts the input where a KDC puts a PAC, and where it puts a buffer of
+// one, with a signature that is right.
+func (c crasher) feedPAC(t *testing.T, a *Acceptor, m *Mint) {
+	t.Helper()
+	k, err := m.key(popService, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inputs := [][]byte{c.input}
+	for _, kind := range []uint32{pacLogonInfo, pacUPNInfo, pacRequestor} {
+		inputs = append(inputs, signed(t, k.encryptionKey(), clientInfo("alice", pacTime), pacPart{kind, c.input}))
+	}
+	a.Log = slog.New(slog.DiscardHandler)
+	for _, input := range inputs {
+		for _, d := range []types.AuthorizationData{{{ADType: 128, ADData: input}}, pacData(t, input), {{ADType: 1, ADData: input}}} {
+			for a.PAC = PACIgnore; a.PAC <= PACRequire; a.PAC++ {
+				b := request(t, issue(t, m, alice, popService, TicketOptions{AuthTime: pacTime, AuthData: d}), RequestOptions{})
+				if err := checked(t, a, b); err != nil && (a.PAC != PACRequire || !strings.HasPrefix(auth.Reason(err), "pac-")) {
+					t.Errorf("%s: %s: %v", c.target, c.what, err)
+				}
+			}
+		}
 	}
 }
 

@@ -129,6 +129,30 @@ func TestKDC(t *testing.T) {
 	k.try(t, open, k.Kinit(t, "alice@PARTNER.TEST"), "pop/localhost@EXAMPLE.TEST", "alice@PARTNER.TEST", 0)
 }
 
+// MIT's KDC writes a PAC that has signatures and the client's name only, also
+// for clients of a realm that it trusts.
+func TestKDCPAC(t *testing.T) {
+	k := newKDCClient(t)
+	s := serveKPOP(t, &Acceptor{Keys: keytabAt(t, k.Keytab), Replay: new(MemoryReplay), PAC: PACRequire, Realms: []string{"EXAMPLE.TEST", "PARTNER.TEST"}})
+	for principal, want := range map[string]string{"alice": "alice", "alice/admin": "alice/admin@EXAMPLE.TEST", "carol@PARTNER.TEST": "carol@PARTNER.TEST"} {
+		v := k.try(t, s, k.Kinit(t, principal), "pop/localhost@EXAMPLE.TEST", want, 0, "-mutual")
+		if len(v.id.Groups) > 0 || v.id.Attrs["sid"] != "" {
+			t.Errorf("%s: identity %+v", principal, v.id)
+		}
+	}
+}
+
+// MIT's signatures with the keys of RFC 3962 and RFC 8009.
+func TestKDCPACEnctypes(t *testing.T) {
+	k := newKDCClient(t)
+	for _, etype := range []string{"aes128-cts-hmac-sha1-96", "aes128-cts-hmac-sha256-128", "aes256-cts-hmac-sha384-192"} {
+		service := freshService("pac")
+		keys := keytabAt(t, k.AddService(t, service, etype))
+		s := serveKPOP(t, &Acceptor{Keys: keys, Replay: new(MemoryReplay), PAC: PACRequire})
+		k.try(t, s, k.Kinit(t, "alice"), service, "alice", 0)
+	}
+}
+
 // freshService names a service that nothing else, nor another run of a test,
 // has used.
 func freshService(kind string) string {

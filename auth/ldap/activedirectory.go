@@ -90,7 +90,7 @@ func rootOf(e *goldap.Entry, catalogue bool) root {
 
 // globalCatalogue reports whether the servers are asked as global catalogues.
 func (d *Directory) globalCatalogue() bool {
-	for _, s := range d.servers {
+	for _, s := range d.known() {
 		if strings.HasSuffix(s.address, ":3268") || strings.HasSuffix(s.address, ":3269") {
 			return true
 		}

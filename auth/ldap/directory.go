@@ -8,9 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	goldap "github.com/go-ldap/ldap/v3"
@@ -26,6 +29,19 @@ type Config struct {
 	// preference. The first that answers is asked; when one answers again that
 	// comes before it, that one is.
 	URLs []string
+	// Discover is a domain whose servers DNS names (RFC 2782), in place of
+	// URLs: "ldaps://corp.example", or "ldap://corp.example" for StartTLS, which
+	// Clear must not forbid. A server is one of _ldaps._tcp or, as in Active
+	// Directory, of _ldap._tcp on its port for TLS; it must be a host of the
+	// domain, and its certificate one of that host's name.
+	Discover string
+	// Site is the site of Active Directory whose servers come before the
+	// others. Empty: none.
+	Site string
+	// DiscoverEvery is about how often servers are looked up. 0: 10 minutes.
+	DiscoverEvery time.Duration
+	// Resolver finds the servers and their addresses. nil: the system's.
+	Resolver *net.Resolver
 	// CAs may sign the servers' certificates. nil: the system's.
 	CAs *x509.CertPool
 	// Clear lets passwords cross an ldap:// connection in the clear. false:
@@ -107,7 +123,10 @@ type Budget = auth.Budget
 // for concurrent use.
 type Directory struct {
 	c         Config
-	servers   []*server
+	servers   atomic.Pointer[[]*server] // in the order of preference; nil: not known yet
+	discovery *discovery                // nil: there is none
+	looked    chan struct{}             // closed once it has been tried
+	begin     func()                    // begins it
 	verdicts  *auth.Verdicts
 	pace      auth.Pace // of binds
 	whole     auth.Pace // of wrong passwords, with the search
@@ -119,7 +138,7 @@ type Directory struct {
 	closed bool
 	probe  func(*server) // begins to look out for a server that is down
 	stop   context.CancelFunc
-	wg     sync.WaitGroup // probes
+	wg     sync.WaitGroup // probes, and the discovery
 }
 
 var (
@@ -136,6 +155,7 @@ func New(c Config) (*Directory, error) {
 	c.Source = cmp.Or(c.Source, "ldap")
 	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
 	c.PoolSize = cmp.Or(c.PoolSize, 8)
+	c.DiscoverEvery = cmp.Or(c.DiscoverEvery, 10*time.Minute)
 	c.Budget = cmp.Or(c.Budget, &Budget{})
 	c.Log = cmp.Or(c.Log, slog.Default())
 	c.SCRAMIterations = cmp.Or(c.SCRAMIterations, auth.DefaultIterations)
@@ -143,25 +163,20 @@ func New(c Config) (*Directory, error) {
 		c.SCRAMSecret = []byte(rand.Text())
 	}
 	d := &Directory{c: c, deriving: make(chan struct{}, runtime.GOMAXPROCS(0)), verdicts: auth.NewVerdicts(c.Remember, c.RememberWrong, c.Budget)}
-	for _, u := range c.URLs {
-		s, err := newServer(u, &c)
-		if err != nil {
-			return nil, fmt.Errorf("ldap: %w", err)
-		}
-		s.search = newPool(c.PoolSize, func(ctx context.Context) (*link, error) { return s.dialSearch(ctx, &d.c) })
-		s.bind = newPool(c.PoolSize, s.dial)
-		d.servers = append(d.servers, s)
+	if err := d.findServers(); err != nil {
+		return nil, fmt.Errorf("ldap: %w", err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	d.stop = stop
 	d.probe = func(s *server) { d.wg.Go(func() { d.lookOut(ctx, s) }) }
+	d.begin = sync.OnceFunc(func() { d.startDiscovery(ctx) })
 	return d, nil
 }
 
 // check reports what no directory can be made of.
 func (c Config) check() error {
-	if len(c.URLs) == 0 || (c.Filter == nil) == (len(c.BindAs) == 0) {
-		return errors.New("a directory needs URLs, and either a filter or names to bind as")
+	if (len(c.URLs) == 0) == (c.Discover == "") || (c.Filter == nil) == (len(c.BindAs) == 0) {
+		return errors.New("a directory needs URLs or a domain, and either a filter or names to bind as")
 	}
 	if c.SecretAttribute != "" && c.Filter == nil && c.LookupFilter == nil {
 		return errors.New("secrets need a filter, or a lookup filter, that finds them")
@@ -178,6 +193,61 @@ func (c Config) check() error {
 	return nil
 }
 
+// findServers makes the servers that are named, or prepares to find them.
+func (d *Directory) findServers() (err error) {
+	if d.c.Discover != "" {
+		d.looked = make(chan struct{})
+		d.discovery, err = newDiscovery(&d.c)
+		return err
+	}
+	return d.setServers(d.c.URLs)
+}
+
+// newServer makes a server with its pools.
+func (d *Directory) newServer(url string) (*server, error) {
+	s, err := newServer(url, &d.c)
+	if err != nil {
+		return nil, err
+	}
+	s.search = newPool(d.c.PoolSize, func(ctx context.Context) (*link, error) { return s.dialSearch(ctx, &d.c) })
+	s.bind = newPool(d.c.PoolSize, s.dial)
+	return s, nil
+}
+
+// setServers makes the servers those of the URLs. Those that stay keep their
+// connections.
+func (d *Directory) setServers(urls []string) error {
+	old := d.known()
+	var servers []*server
+	for _, u := range urls {
+		i := slices.IndexFunc(old, func(s *server) bool { return s.url == u })
+		if i >= 0 {
+			servers = append(servers, old[i])
+			continue
+		}
+		s, err := d.newServer(u)
+		if err != nil {
+			return err
+		}
+		servers = append(servers, s)
+	}
+	d.servers.Store(&servers)
+	for _, s := range old {
+		if !slices.Contains(servers, s) {
+			s.leave()
+		}
+	}
+	return nil
+}
+
+// known returns the servers that are known by now.
+func (d *Directory) known() []*server {
+	if servers := d.servers.Load(); servers != nil {
+		return *servers
+	}
+	return nil
+}
+
 // Close lets go of idle connections and of servers that are being probed. Who
 // still asks is answered, on a connection of his own.
 func (d *Directory) Close() error {
@@ -186,9 +256,8 @@ func (d *Directory) Close() error {
 	d.mu.Unlock()
 	d.stop()
 	d.wg.Wait()
-	for _, s := range d.servers {
-		s.search.close()
-		s.bind.close()
+	for _, s := range d.known() {
+		s.leave()
 	}
 	return nil
 }
@@ -203,8 +272,11 @@ func binding(s *server) *pool   { return s.bind }
 // is not asked of another: that would double the failed binds, which servers
 // share.
 func (d *Directory) on(ctx context.Context, k kind, op func(*goldap.Conn) error) error {
-	errs := []error{auth.ErrUnavailable}
-	for _, s := range d.servers {
+	errs, servers := []error{auth.ErrUnavailable}, d.current(ctx)
+	if len(servers) == 0 {
+		errs = append(errs, errNoServers)
+	}
+	for _, s := range servers {
 		if s.down.Load() {
 			errs = append(errs, fmt.Errorf("%s is down", s.url))
 			continue
@@ -259,6 +331,9 @@ func (d *Directory) lookOut(ctx context.Context, s *server) {
 		case <-ctx.Done():
 			return
 		case <-wait.C:
+		}
+		if s.gone.Load() {
+			return
 		}
 		err := d.at(ctx, s.search, ping)
 		if !outage(err) {

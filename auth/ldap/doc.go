@@ -9,6 +9,7 @@
 //   - RFC 4514 and RFC 4515: names and filters as text, and their escaping
 //   - draft-behera-ldap-password-policy-10: the answers of OpenLDAP's ppolicy
 //   - RFC 5803: keys for SCRAM in an attribute
+//   - RFC 2782: servers that DNS names
 //   - Active Directory: the codes in its diagnostics, its groups of groups, the
 //     primary group, and values by ranges (MS-ADTS); RFC 2696, a search by pages
 //
@@ -17,6 +18,5 @@
 // what the server may answer, each server two pools of connections, and a
 // server that does not answer is passed over until it does again.
 //
-// It leaves out referrals, which are never followed, SASL binds and discovery
-// by DNS SRV records.
+// It leaves out referrals, which are never followed, and SASL binds.
 package ldap

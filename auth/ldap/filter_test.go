@@ -2,6 +2,7 @@ package ldap
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -176,6 +177,15 @@ func FuzzDirectoryCode(f *testing.F) {
 			t.Errorf("%q", code)
 		}
 	})
+}
+
+// A group that is named like a SID is none of a ticket's.
+func TestGroupNamesSID(t *testing.T) {
+	for _, dn := range []string{"CN=S-1-5-21-1-2-3-512,OU=groups,DC=test", "cn=s-1-5-32-544,dc=test"} {
+		if got := groupNames(dn); !slices.Equal(got, []string{dn}) {
+			t.Errorf("%s: %q", dn, got)
+		}
+	}
 }
 
 func FuzzGroupNames(f *testing.F) {

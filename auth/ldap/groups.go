@@ -122,7 +122,8 @@ func groupNames(dn string) []string {
 		return []string{dn}
 	}
 	name := parsed.RDNs[0].Attributes[0].Value
-	if name == "" || !isText(name) {
+	// What is named like a SID could be taken for the group of a ticket.
+	if name == "" || !isText(name) || strings.HasPrefix(strings.ToUpper(name), "S-1-") {
 		return []string{dn}
 	}
 	return []string{dn, name}

@@ -23,15 +23,24 @@ type server struct {
 	tls              *tls.Config // nil: in the clear
 	startTLS         bool        // TLS begins inside LDAP (RFC 4511 §4.14)
 
+	dialer       net.Dialer
 	search, bind *pool
 	down         atomic.Bool // it is being probed, and passed over meanwhile
+	gone         atomic.Bool // it is none of the domain's any more
+}
+
+// leave closes the connections that nobody uses, and the others after that.
+func (s *server) leave() {
+	s.gone.Store(true)
+	s.search.close()
+	s.bind.close()
 }
 
 // newServer parses a URL (RFC 4516, and ldapi with the socket's path as the
 // host).
 func newServer(text string, c *Config) (*server, error) {
 	scheme, rest, _ := strings.Cut(text, "://")
-	s := &server{url: text, network: "tcp"}
+	s := &server{url: text, network: "tcp", dialer: net.Dialer{Resolver: c.Resolver}}
 	if scheme == "ldapi" {
 		host, _, _ := strings.Cut(rest, "/")
 		path, err := url.PathUnescape(host)
@@ -64,7 +73,7 @@ func newServer(text string, c *Config) (*server, error) {
 // dial opens a connection on which nobody is bound. Of go-ldap's own ways,
 // none has a deadline for StartTLS.
 func (s *server) dial(ctx context.Context) (*link, error) {
-	raw, err := new(net.Dialer).DialContext(ctx, s.network, s.address)
+	raw, err := s.dialer.DialContext(ctx, s.network, s.address)
 	if err != nil {
 		return nil, err
 	}

@@ -146,6 +146,7 @@ func (e *explainer) identify(ctx context.Context) bool {
 		return false
 	}
 	id.Mechanism, id.Authzid = e.q.mechanism, e.q.authzid
+	id = id.Selected(e.peer.Separators)
 	if err == nil {
 		var found auth.Identity
 		if found, err = e.b.lookup()(ctx, id); err == nil {
@@ -169,10 +170,12 @@ func (e *explainer) proven(ctx context.Context) (auth.Identity, error) {
 	if slices.Contains(tickets, e.q.mechanism) {
 		return e.ticket()
 	}
-	id, err := e.b.asked.Find(ctx, e.peer, e.q.name)
+	recipient, account := auth.SplitLogin(e.q.name, e.peer.Separators)
+	id, err := e.b.asked.Find(ctx, e.peer, account)
 	if errors.Is(err, auth.ErrUnavailable) || errors.Is(err, auth.ErrDenied) {
-		return auth.Identity{User: e.q.name}, err
+		return auth.Identity{User: account}, err
 	}
+	id.Recipient = recipient
 	return id, err
 }
 
@@ -195,7 +198,7 @@ func (e *explainer) directories(ctx context.Context) {
 
 // decide asks the account rules, and looks at the maildrop.
 func (e *explainer) decide() {
-	grant, err := e.b.accounts(e.config.Name).Decide(e.id, e.peer, e.trace)
+	grant, err := e.b.accounts(e.config).Decide(e.id, e.peer, e.trace)
 	if err != nil {
 		e.refuse(err)
 	}

@@ -71,6 +71,7 @@ func sealedRequest(etype byte, ticket, authenticator []byte) []byte {
 func TestCrashers(t *testing.T) {
 	t.Parallel()
 	s := newMintedSite(t)
+	s.Extra = "throttle {\n  delay = \"0s\"\n}\n" // so many refusals, one after the other
 	d := s.start(t)
 	for _, b := range crashers(t) {
 		shown := [][]byte{b}

@@ -177,6 +177,9 @@ func (b *builder) policies(l *config.Listener) server.Handler {
 // nil.
 func (b *builder) handler(l *config.Listener, n *config.Network, clear config.ClearLogin) *pop3.Handler {
 	h := &pop3.Handler{Hostname: b.file.Hostname, Grant: b.granter(l), Open: b.opener(), Clear: clearOf(clear)}
+	if l.SDPS {
+		h.SDPS = l.SDPSSeparators
+	}
 	if b.throttle != nil {
 		h.Hold = b.throttle.Hold
 	}
@@ -194,8 +197,6 @@ func (b *builder) unsupported(l *config.Listener) {
 		b.absent(l.At("protocol"), "The protocol "+string(l.Protocol))
 	case len(l.ProxyProtocolFrom) > 0:
 		b.absent(l.At("proxy_protocol_from"), "The PROXY protocol")
-	case l.SDPS:
-		b.absent(l.At("sdps"), "SDPS")
 	}
 }
 
@@ -211,23 +212,29 @@ func clearOf(c config.ClearLogin) pop3.Clear {
 
 // granter returns what gives an identity its maildrop.
 func (b *builder) granter(l *config.Listener) func(context.Context, auth.Identity, auth.Peer) (auth.Grant, error) {
-	accounts, lookup := b.accounts(l.Name), b.lookup()
+	accounts, lookup := b.accounts(l), b.lookup()
 	return func(ctx context.Context, id auth.Identity, p auth.Peer) (auth.Grant, error) {
 		id, err := lookup(ctx, id)
 		if err != nil {
 			return auth.Grant{}, err
 		}
+		if l.SDPS {
+			return b.sdpsGrant(accounts, id.Selected(l.SDPSSeparators), p)
+		}
 		return accounts.Decide(id, p, nil)
 	}
 }
 
-// opener returns what locks and opens a maildrop.
-func (b *builder) opener() func(context.Context, string) (*maildrop.Drop, error) {
+// opener returns what locks and opens a maildrop, or a part of it.
+func (b *builder) opener() func(context.Context, auth.Grant) (*maildrop.Drop, error) {
 	store, locker := b.store, byPlace{b.next.locker, b.file.Maildrop.RelPath}
-	return func(ctx context.Context, name string) (*maildrop.Drop, error) {
+	return func(ctx context.Context, g auth.Grant) (*maildrop.Drop, error) {
 		ctx, cancel := context.WithTimeout(ctx, openTimeout)
 		defer cancel()
-		return maildrop.Open(ctx, name, locker, store)
+		if g.Host != "" {
+			return maildrop.Open(ctx, g.Maildrop, locker, &maildrop.Part{Store: store, Recipient: g.Recipient, Host: g.Host})
+		}
+		return maildrop.Open(ctx, g.Maildrop, locker, store)
 	}
 }
 

@@ -17,7 +17,13 @@ func (b *builder) kerberos() {
 	if k == nil {
 		return
 	}
-	b.accept = &krb5.Acceptor{Service: k.Service, Realms: k.Realms, MaxSkew: k.MaxSkew, Throttle: b.throttle}
+	b.accept = &krb5.Acceptor{Service: k.Service, Realms: k.Realms, MaxSkew: k.MaxSkew, Throttle: b.throttle,
+		DomainSIDs: k.DomainSIDs, Log: b.log}
+	mode, err := krb5.ParsePACMode(string(k.PAC))
+	if err != nil {
+		b.fail(k.At("pac"), "%v", err)
+	}
+	b.accept.PAC = mode
 	if keys := b.keytab(k); keys != nil {
 		b.accept.Keys = b.next.keytab
 		b.foreignKeys(k, keys)
@@ -98,7 +104,7 @@ func (b *builder) chain() {
 	}
 	b.asked = chain
 	if b.passwords = len(chain); b.passwords > 0 {
-		b.auth = b.throttled(chain)
+		b.auth = auth.SDPS{Auth: b.throttled(chain)}
 	}
 	if len(b.certs) > 0 {
 		b.external = b.throttled(b.certs)

@@ -19,7 +19,7 @@ import (
 func (b *builder) directory(a *config.Authenticator) *ldap.Directory {
 	l := a.LDAP
 	c := ldap.Config{
-		Source: "ldap " + a.Name, URLs: l.URLs, CAs: b.authorities(a, l.CAFile), Clear: !l.StartTLS,
+		Source: "ldap " + a.Name, URLs: l.URLs, Discover: l.Discover, Site: l.Site, CAs: b.authorities(a, l.CAFile), Clear: !l.StartTLS,
 		BindDN: l.BindDN, BaseDN: l.BaseDN,
 		Filter: loginTemplate(l.Filter), LookupFilter: lookupTemplate(l.LookupFilter),
 		Attributes: l.Attributes, NestedGroups: l.NestedGroups, DisabledAttribute: l.DisabledAttribute,
@@ -136,7 +136,7 @@ func ldapTemplate(e *config.Expression, unjudged error) ldap.Template {
 		return nil
 	}
 	return func(id auth.Identity, escape func(string) string) (string, error) {
-		text, err := e.EvalEscaped(facts(id, auth.Peer{}, ""), escape)
+		text, err := e.EvalEscaped(facts(id, auth.Peer{}, &config.Listener{}), escape)
 		switch {
 		case errors.Is(err, config.ErrNoMatch):
 			return "", auth.Refuse(fmt.Errorf("%w: %w", auth.ErrUnknown, err), "no-filter-for-name")

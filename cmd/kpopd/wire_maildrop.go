@@ -37,22 +37,22 @@ func (b *builder) maildrops() {
 }
 
 // accounts are the configuration's account rules for one listener.
-func (b *builder) accounts(listener string) auth.Accounts {
+func (b *builder) accounts(l *config.Listener) auth.Accounts {
 	var rules auth.Accounts
 	for i := range b.file.Accounts {
 		a := &b.file.Accounts[i]
 		rules = append(rules, auth.Account{
 			Name: ruleName(a),
 			When: func(id auth.Identity, p auth.Peer) (bool, error) {
-				err := a.Match(facts(id, p, listener))
+				err := a.Match(facts(id, p, l))
 				return err == nil, ruleVerdict(err)
 			},
 			Maildrop: func(id auth.Identity, p auth.Peer) (string, error) {
-				name, err := a.MaildropName(facts(id, p, listener))
+				name, err := a.MaildropName(facts(id, p, l))
 				return name, ruleVerdict(err)
 			},
 			AllowAuthzid: func(id auth.Identity, p auth.Peer) (bool, error) {
-				ok, err := a.AllowAuthzid(facts(id, p, listener), id.Authzid)
+				ok, err := a.AllowAuthzid(facts(id, p, l), id.Authzid)
 				return ok, ruleVerdict(err)
 			},
 			AllowAuthzidFrom: networks(a.AllowAuthzidFrom),
@@ -78,13 +78,16 @@ func networks(all []config.Origin) (n auth.Networks) {
 }
 
 // facts are what the rules see of an identity.
-func facts(id auth.Identity, p auth.Peer, listener string) config.Facts {
+func facts(id auth.Identity, p auth.Peer, l *config.Listener) config.Facts {
 	f := config.Facts{
 		User: id.User, Principal: id.Attrs["principal"], Realm: id.Attrs["realm"],
-		Mechanism: id.Mechanism, Listener: listener, Groups: id.Groups, Attr: id.Attrs,
+		Mechanism: id.Mechanism, Listener: l.Name, Groups: id.Groups, Attr: id.Attrs,
 	}
 	if i := strings.LastIndexByte(id.User, '@'); i >= 0 {
 		f.Domain = id.User[i+1:]
+	}
+	if l.SDPS {
+		f.SDPSUser, f.SDPSHost = id.Recipient, id.User
 	}
 	if p.Addr.IsValid() {
 		f.Address = p.Addr.Addr().String()

@@ -15,6 +15,7 @@ listener "pop3" {
   login_timeout       = "30s"
   autologout          = "1h30m"
   sdps                = true
+  sdps_separators     = "+%"
 }
 
 listener "pop3s" {
@@ -59,6 +60,8 @@ kerberos {
   channel_binding = "require"
   security_layers = ["integrity", "confidentiality"]
   max_skew        = "2m"
+  pac             = "require"
+  domain_sids     = ["S-1-5-21-1004336348-1177238915-682003330"]
 }
 
 authenticator "file" "services" {

@@ -22,6 +22,8 @@ kerberos {
   security_layers = ["none", "privacy"]
   max_skew        = "1h"
   realms          = ["CORP.EXAMPLE", ""]
+  pac             = "requires"
+  domain_sids     = ["S-1-5-21-1-2-3", "S-1-5-21-1-2-3-513", "S-1-5-32-1-2-3", "S-1-5-21-1-2-03"]
 }
 
 maildrop "maildir" {

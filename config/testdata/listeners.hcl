@@ -4,6 +4,7 @@ listener "pop3" {
   address           = ":110"
   protocol          = "pop3"
   login_without_tls = "any"
+  sdps_separators   = "@"
 }
 
 listener "pop3" {

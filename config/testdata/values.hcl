@@ -12,6 +12,7 @@ listener "pop3" {
   login_timeout       = 60
   autologout          = "9m59s"
   sdps                = "true"
+  sdps_separators     = "@."
 }
 
 listener "other" {

@@ -46,6 +46,8 @@ func TestStore(t *testing.T, fresh func(t *testing.T) Instance) {
 	}{
 		{"Empty", empty},
 		{"Texts", texts},
+		{"Envelopes", envelopes},
+		{"Part", part},
 		{"Order", order},
 		{"Frozen", frozen},
 		{"UIDs", uids},

@@ -115,7 +115,7 @@ func (s *session) enter(ctx context.Context, id auth.Identity) error {
 	if !s.c.Occupy(strings.ToLower(id.User)) {
 		return s.refused(ctx, id, errTooManySessions)
 	}
-	drop, err := s.h.Open(ctx, grant.Maildrop)
+	drop, err := s.h.Open(ctx, grant)
 	if err != nil {
 		s.c.Vacate()
 		return s.refused(ctx, id, err)
@@ -160,6 +160,9 @@ func proof(id auth.Identity) []slog.Attr {
 			attrs = append(attrs, slog.String(key, server.Clip(value, len(value))))
 		}
 	}
+	if id.Recipient != "" {
+		attrs = append(attrs, slog.String("recipient", clip(id.Recipient)))
+	}
 	if id.Authzid != "" {
 		attrs = append(attrs, slog.String("authzid", clip(id.Authzid)))
 	}
@@ -195,7 +198,8 @@ func (s *session) hold(ctx context.Context, user string) {
 	if s.h.Hold == nil || s.state != authorization {
 		return
 	}
-	d, done, ok := s.h.Hold(s.peer(), user)
+	_, account := auth.SplitLogin(user, s.h.SDPS)
+	d, done, ok := s.h.Hold(s.peer(), account)
 	defer done()
 	if !ok || d > 0 && !s.c.Pause(ctx, d) {
 		s.dismiss()

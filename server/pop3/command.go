@@ -59,6 +59,8 @@ func commandFor(keyword string) (command, bool) {
 		return command{transaction, 1, 1, (*session).dele}, true
 	case "RSET":
 		return command{transaction, 0, 0, (*session).rset}, true
+	case "*ENV":
+		return command{transaction, 1, 1, (*session).env}, true
 	case "NOOP":
 		return command{transaction, 0, 0, (*session).noop}, true
 	}

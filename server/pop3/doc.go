@@ -11,7 +11,8 @@
 //   - RFC 2449, CAPA, extended response codes, PIPELINING, IMPLEMENTATION
 //   - RFC 2595 §4, STLS
 //   - RFC 3206, [SYS/TEMP], [SYS/PERM], [AUTH]
-//   - RFC 5034, AUTH, with security layers (RFC 4422 §3.7)
+//   - RFC 5034, AUTH, with security layers (RFC 4422 §3.7); in KPOP, EXTERNAL
+//     for the ticket's principal
 //   - RFC 8314 §4, no password in the clear unless told so
 //   - KPOP: a Kerberos 5 sendauth exchange in front of the session
 //

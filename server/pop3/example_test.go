@@ -46,8 +46,8 @@ func ExampleHandler() {
 		Grant: func(_ context.Context, id auth.Identity, p auth.Peer) (auth.Grant, error) {
 			return accounts.Decide(id, p, nil)
 		},
-		Open: func(ctx context.Context, name string) (*maildrop.Drop, error) {
-			return maildrop.Open(ctx, name, &locker, &store)
+		Open: func(ctx context.Context, g auth.Grant) (*maildrop.Drop, error) {
+			return maildrop.Open(ctx, g.Maildrop, &locker, &store)
 		},
 	}
 	endpoint := &server.Endpoint{Name: "pop3", Handler: handler}

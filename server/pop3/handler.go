@@ -30,9 +30,9 @@ type Handler struct {
 	// Grant says which maildrop a proven identity may open: it applies the
 	// account rules. Its errors are those of auth.
 	Grant func(context.Context, auth.Identity, auth.Peer) (auth.Grant, error)
-	// Open takes the lock of a maildrop and opens the store. Its errors are
-	// those of maildrop.
-	Open func(ctx context.Context, name string) (*maildrop.Drop, error)
+	// Open takes the lock of a maildrop and opens the store, or the part of it
+	// that is granted. Its errors are those of maildrop.
+	Open func(context.Context, auth.Grant) (*maildrop.Drop, error)
 	// Auth checks the credentials of USER and PASS, and of APOP. nil: neither
 	// is offered.
 	Auth auth.Authenticator
@@ -49,6 +49,9 @@ type Handler struct {
 	Admit func(context.Context, *server.Conn, auth.Peer) (auth.Identity, error)
 	// Clear says what may be used without TLS.
 	Clear Clear
+	// SDPS is what divides user and host in a login name of Demon's Standard
+	// Dial-up POP3 Service, such as "@+". Empty: it is not spoken.
+	SDPS string
 	// Hold says how long the answer to a refused login of a user, as far as he
 	// is known, is held back; done ends that time. ok is false where the client
 	// should be answered and sent away instead. nil: none is held back.
@@ -80,8 +83,9 @@ func (h *Handler) peer(c *server.Conn) auth.Peer {
 // connection has TLS.
 func (h *Handler) PeerOf(secure bool) auth.Peer {
 	return auth.Peer{
-		Protected: secure || h.Clear == ClearAny,
-		Tickets:   secure || h.Clear != ClearNone,
+		Separators: h.SDPS,
+		Protected:  secure || h.Clear == ClearAny,
+		Tickets:    secure || h.Clear != ClearNone,
 	}
 }
 

@@ -106,7 +106,7 @@ func (s *session) dispatch(ctx context.Context, line string) error {
 	}
 	keyword, behind := parse(line)
 	cmd, ok := commandFor(keyword)
-	if !ok {
+	if !ok || keyword == "*ENV" && s.h.SDPS == "" {
 		return s.unknown(keyword)
 	}
 	if cmd.in&s.state == 0 {

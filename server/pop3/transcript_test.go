@@ -283,6 +283,7 @@ var acts = map[string]func(p *player, rest string, words []string){
 	"nomechs":  func(p *player, _ string, _ []string) { p.w.handler.Mechanisms = nil },
 	"kpop":     func(p *player, _ string, _ []string) { p.w.handler.Admit = toyAdmit },
 	"hold":     (*player).hold,
+	"sdps":     func(p *player, rest string, _ []string) { p.w.handler.SDPS = rest },
 	"limit":    (*player).limit,
 	"external": func(p *player, _ string, _ []string) { p.w.handler.Mechanisms = auth.Mechanisms{auth.External{}} },
 	"notls":    func(p *player, _ string, _ []string) { p.w.endpoint.TLS = nil },

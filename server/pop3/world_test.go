@@ -63,7 +63,7 @@ func newWorld(t testing.TB) *world {
 	w := &world{store: &brittle{Store: &memory.Store{}, Locker: &memory.Locker{}, fail: map[string]bool{}}}
 	w.srv.Log = slog.New(slog.NewTextHandler(writerFunc(w.writeLog), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.srv.Recorder = w
-	w.handler = &pop3.Handler{Hostname: "pop.example.test", Grant: grant, Open: w.open, Auth: auth.Chain{outage{w}, file}}
+	w.handler = &pop3.Handler{Hostname: "pop.example.test", Grant: grant, Open: w.open, Auth: auth.SDPS{Auth: auth.Chain{outage{w}, file}}}
 	w.handler.Mechanisms = auth.Mechanisms{toy{}, auth.Plain{Auth: w.handler.Auth}}
 	w.endpoint = &server.Endpoint{Name: "pop3", Handler: w.handler, TLS: tlsWorld.srv}
 	return w
@@ -79,11 +79,19 @@ var rules = auth.Accounts{{
 }}
 
 func grant(_ context.Context, id auth.Identity, p auth.Peer) (auth.Grant, error) {
-	return rules.Decide(id, p, nil)
+	id = id.Selected(p.Separators)
+	g, err := rules.Decide(id, p, nil)
+	if p.Separators != "" {
+		g.Host, g.Recipient = id.User, id.Recipient
+	}
+	return g, err
 }
 
-func (w *world) open(ctx context.Context, name string) (*maildrop.Drop, error) {
-	return maildrop.Open(ctx, name, w.store, w.store)
+func (w *world) open(ctx context.Context, g auth.Grant) (*maildrop.Drop, error) {
+	if g.Host != "" {
+		return maildrop.Open(ctx, g.Maildrop, w.store, &maildrop.Part{Store: w.store, Recipient: g.Recipient, Host: g.Host})
+	}
+	return maildrop.Open(ctx, g.Maildrop, w.store, w.store)
 }
 
 // outage is the first of the chain: a directory that knows nobody, or is out of
