@@ -221,7 +221,21 @@ func isPermission(t cty.Type) *complaint {
 // realm, or of several components, has a user that is the whole principal.
 const defaultRule = `realm == "" || principal == "${user}@${realm}"`
 
-func defaultAccount(at Range) Account {
+// impliedAccounts adds the rules that nobody has to write.
+func (d *decoder) impliedAccounts(f *File, header Range) {
+	switch {
+	case f.Kerberos.translates():
+		at := f.Kerberos.At("auth_to_local_file")
+		if f.Kerberos.AuthToLocal != nil {
+			at = f.Kerberos.At("auth_to_local")
+		}
+		f.Accounts = append(f.Accounts, implied(at, `principal == "" && realm == ""`, "user"), implied(at, "true", "local_user"), implied(at, "true", `""`))
+	case len(f.Accounts) == 0:
+		f.Accounts = []Account{implied(header, defaultRule, "user")}
+	}
+}
+
+func implied(at Range, when, maildrop string) Account {
 	d := &decoder{outside: newOutside()}
 	parse := func(text string) *Expression {
 		expr, diags := hclsyntax.ParseExpression([]byte(text), "default account", hcl.Pos{Line: 1, Column: 1})
@@ -231,5 +245,20 @@ func defaultAccount(at Range) Account {
 		}
 		return e
 	}
-	return Account{Place: Place{Header: at}, when: parse(defaultRule), maildrop: parse("user")}
+	return Account{Place: Place{Header: at}, when: parse(when), maildrop: parse(maildrop)}
+}
+
+// checkLocalUser checks that rules which use local_user can match.
+func (d *decoder) checkLocalUser(f *File) {
+	if f.Kerberos.translates() {
+		return
+	}
+	for i := range f.Accounts {
+		a := &f.Accounts[i]
+		for name, e := range map[string]*Expression{"when": a.when, "maildrop": a.maildrop, "allow_authzid": a.allowAuthzid} {
+			if e != nil && slices.Contains(e.names, "local_user") {
+				d.errorf(a.At(name), "No local names", "local_user needs auth_to_local or auth_to_local_file in a kerberos block.")
+			}
+		}
+	}
 }

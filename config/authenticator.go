@@ -13,11 +13,12 @@ import (
 type Authenticator struct {
 	Place
 
-	Kind string // "file", "ldap", "oauth" or "certificate"
+	Kind string // "file", "ldap", "kerberos", "oauth" or "certificate"
 	Name string // unique among those of its kind
 
 	UserFile    *UserFile
 	LDAP        *LDAP
+	Kerberos    *KerberosUsers
 	OAuth       *OAuth
 	Certificate *CertificateUser
 }
@@ -36,13 +37,13 @@ type CertificateUser struct {
 
 func (f *File) readAuthenticator(d *decoder, b *hclsyntax.Block) {
 	kinds := map[string]func(*Authenticator, *decoder, *hclsyntax.Block){
-		"file": (*Authenticator).readFile, "ldap": (*Authenticator).readLDAP,
+		"file": (*Authenticator).readFile, "ldap": (*Authenticator).readLDAP, "kerberos": (*Authenticator).readKerberosUsers,
 		"oauth": (*Authenticator).readOAuth, "certificate": (*Authenticator).readCertificate,
 	}
 	a := Authenticator{Kind: b.Labels[0], Name: b.Labels[1]}
 	read, ok := kinds[a.Kind]
 	if !ok {
-		names := []string{"file", "ldap", "oauth", "certificate"}
+		names := []string{"file", "ldap", "kerberos", "oauth", "certificate"}
 		d.errorf(b.LabelRanges[0], "Unsupported authenticator", "%q is not one of %s.%s",
 			a.Kind, oneOfThese(names), didYouMean(a.Kind, names))
 		return

@@ -11,6 +11,7 @@ func (d *decoder) checkFile(f *File, implied bool) {
 	d.checkNames(f)
 	d.checkMechanisms(f, f.Place, f.Mechanisms)
 	d.checkAuthenticators(f)
+	d.checkLocalUser(f)
 	if implied {
 		if f.TLS == nil {
 			d.errorf(f.Header, "Missing block", "The default listeners need a tls block. Without one, write listener blocks that say tls = \"off\".")
@@ -163,8 +164,8 @@ func (d *decoder) checkMechanisms(f *File, p Place, names []string) {
 				missing = `an authenticator "certificate"`
 			}
 		case m == "PLAIN" || m == "LOGIN":
-			if !has("file", "ldap") {
-				missing = `an authenticator "file" or "ldap"`
+			if !has("file", "ldap", "kerberos") {
+				missing = `an authenticator "file", "ldap" or "kerberos"`
 			}
 		case !slices.ContainsFunc(f.Authenticators, Authenticator.hasSecrets): // SCRAM, CRAM-MD5 and APOP
 			missing = `an authenticator "file", or "ldap" with secret_attribute`
@@ -184,6 +185,9 @@ func (d *decoder) checkAuthenticators(f *File) {
 	used := false
 	for _, a := range f.Authenticators {
 		used = used || a.Kind == "certificate"
+		if k := a.Kerberos; k != nil && k.Keytab == "" && f.Kerberos == nil {
+			d.errorf(a.Header, "Missing keytab", "A KDC is believed only if it knows this server's key. Give a keytab here, or a kerberos block.")
+		}
 		if a.Kind == "certificate" && (f.TLS == nil || f.TLS.ClientCAFile == "") {
 			d.errorf(a.Header, "No client certificates", "This authenticator needs client_ca_file in the tls block.")
 		}

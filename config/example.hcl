@@ -28,7 +28,10 @@ state_dir = "/var/lib/kpopd"
 #   CRAM-MD5     which needs {CRAM-MD5} or {PLAIN}
 #   APOP         which needs {PLAIN}, passwords that are stored in the clear
 #   LOGIN        which is PLAIN for clients that do not know it
-# All of these, like passwords, only over TLS, unless login_without_tls is "any".
+#   GSS-SPNEGO   which is Kerberos for clients of Windows and Cyrus SASL that do
+#                not speak GSSAPI: without a layer, only the replay cache protects
+#                its tickets
+# All that use passwords or secrets only over TLS, unless login_without_tls is "any".
 # OAUTHBEARER and XOAUTH2 come with an authenticator "oauth".
 #mechanisms = ["GSSAPI", "SCRAM-SHA-256-PLUS", "PLAIN"]
 
@@ -133,6 +136,12 @@ kerberos {
   # where the SIDs of ours are given (Get-ADDomain | Select DomainSID).
   pac             = "use-if-valid"     # ignore | use-if-valid | require
   #domain_sids    = ["S-1-5-21-1004336348-1177238915-682003330"]
+
+  # MIT's rules for local names (krb5.conf(5)), and a file with more of them, of
+  # which the default realm's count. The first that applies makes local_user; where
+  # no account rule matches, that is the maildrop, and without one there is none.
+  #auth_to_local      = ["RULE:[1:$1@$0](.*@PARTNER\\.EXAMPLE)s/@.*//", "DEFAULT"]
+  #auth_to_local_file = "/etc/krb5.conf"
 }
 
 # -------------------------------------------------------------- authenticators
@@ -163,6 +172,9 @@ authenticator "file" "services" {
 #  ca_file            = "/etc/kpopd/ca.pem"
 #  bind_dn            = "cn=kpopd,ou=services,dc=corp,dc=example"
 #  bind_password_file = "/etc/kpopd/ldap.secret"
+#  #bind_keytab        = "/etc/kpopd/ldap.keytab" # instead of the two: by a ticket (GSSAPI)
+#  #bind_principal     = "kpopd@CORP.EXAMPLE"     # absent: the only one of that keytab
+#  #krb5_conf          = "/etc/krb5.conf"         # says where the KDCs are; absent: this one
 #  base_dn            = "ou=people,dc=corp,dc=example"
 #  filter             = "(&(objectClass=person)(uid=${user}))" # values are escaped for you
 #  lookup_filter      = principal != "" ? "(krbPrincipalName=${principal})" : "(uid=${user})"
@@ -170,7 +182,7 @@ authenticator "file" "services" {
 #
 #  # Each may be left out:
 #  disabled_attribute = "mailboxDisabled" # TRUE there keeps out, besides the usual attributes
-#  secret_attribute   = "kpopdSecret" # see below; needs bind_dn
+#  secret_attribute   = "kpopdSecret" # see below; needs bind_dn or bind_keytab
 #  scram_iterations   = 16384  # of most keys for SCRAM in there
 #  nested_groups      = false  # true: groups of groups too; one search in Active Directory, else one for each
 #  starttls           = true   # false: passwords cross ldap:// in the clear
@@ -181,10 +193,13 @@ authenticator "file" "services" {
 #  lockout_threshold  = 10     # the directory locks an account at so many failed binds
 #  lockout_window     = "15m"  # within this time; from here come fewer. 0: it never locks
 #}
+# With bind_keytab the host in each URL must be the name that the directory has in
+# Kerberos, ldap/dc1.corp.example, in the realm of bind_principal. The ticket is
+# bound to the TLS connection, and there is no security layer: use ldaps or starttls.
 # secret_attribute is for CRAM-MD5, APOP and SCRAM, which a bind cannot check. Its
 # values are {SCRAM-SHA-256}..., {SCRAM-SHA-1}..., {CRAM-MD5}... or {PLAIN}... as in
 # the file of users, or SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey as in an
-# authPassword (RFC 5803); others are passed over. Let nobody but bind_dn read it. It
+# authPassword (RFC 5803); others are passed over. Let only the service read it. It
 # is looked up by filter, or with bind_as by lookup_filter, and reaches neither rules
 # nor logs. Unknown users look like those with scram_iterations and a salt of 16
 # octets, which is what "kpopd user hash" makes; for SCRAM a name is spelled as in
@@ -204,6 +219,23 @@ authenticator "file" "services" {
 # Without a search, who can bind as one of these names is proven by it; such a
 # directory is the last of the chain, because it knows no unknown users:
 #     bind_as       = ["${user}@corp.example"] # instead of filter; or "CORP\\${user}", "uid=${user},ou=people,dc=..."
+
+# Passwords that a KDC judges. The KDC has to prove that it knows this server's
+# key, pop/HOSTNAME in the keytab: one that anybody put in its place does not. The
+# login name is a principal's only component, perhaps with @REALM behind it.
+# Clients that can should show a ticket instead, which reveals no password.
+#authenticator "kerberos" "corp" {
+#  realm = "CORP.EXAMPLE" # of the users and of the keytab
+#
+#  # Each may be left out:
+#  krb5_conf         = "/etc/krb5.conf" # says where the KDCs are, else DNS does
+#  keytab            = "/etc/krb5.keytab" # absent: that of the kerberos block
+#  timeout           = "5s"   # of one check
+#  cache             = "30s"  # as in a directory above, and the next three
+#  cache_negative    = "1m"
+#  lockout_threshold = 10     # at how many failures the KDC locks a principal. 0: never
+#  lockout_window    = "15m"
+#}
 
 # OAuth tokens, by the mechanisms OAUTHBEARER and XOAUTH2. Tokens that issuer has
 # signed (JWT) are checked here, by keys that it publishes; those of another are
@@ -250,7 +282,8 @@ authenticator "file" "services" {
 #              keytab's own realm, its principal's only component, else the
 #              whole principal
 #   domain     what follows the '@' of user, if there is one
-#   principal  and realm, of a ticket
+#   principal  and realm, of a ticket, or of a password that a KDC judged
+#   local_user what auth_to_local makes of the principal
 #   mechanism  how the proof was made: "USER", "GSSAPI", "EXTERNAL" (a client
 #              certificate), "KPOP" (by USER or EXTERNAL) ...
 #   sdps_user  whose mail a login of SDPS asks for, and sdps_host whose account that is
@@ -267,8 +300,10 @@ authenticator "file" "services" {
 #              and of the keytab's own realm pac_upn and pac_account (sAMAccountName)
 #
 # and lower upper trimsuffix split join replace regex contains basename sha256
-# env file. A rule that uses an attr that the entry lacks, or a regex that does
-# not match, does not match. No slash of a value becomes one of the name.
+# env file. A rule that uses an attr that the entry lacks, local_user where there is
+# none, or a regex that does not match, does not match. No slash of a value becomes
+# one of the name. "kpopd explain NAME -config FILE" says what each rule makes of
+# somebody, and why.
 #
 # Whom no rule matches, or without any account block: whoever has a login name,
 # or a ticket of the keytab's own realm and one component, has the maildrop of

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -21,6 +22,7 @@ type Facts struct {
 	Mechanism string // how the proof was made: "USER", "PLAIN", "GSSAPI", "KPOP" …
 	Listener  string // the listener's name
 	Address   string // the client's IP address
+	LocalUser string // what auth_to_local makes of the principal; local_user
 	SDPSUser  string // whose mail alone is asked for by a login of SDPS
 	SDPSHost  string // whose account that is
 	Groups    []string
@@ -55,6 +57,9 @@ func (e *Expression) lacks(f Facts) error {
 			return noMatch("there is no attr." + key)
 		}
 	}
+	if f.LocalUser == "" && slices.Contains(e.names, "local_user") {
+		return noMatch("there is no local name")
+	}
 	return nil
 }
 
@@ -62,11 +67,11 @@ const maxFact = 4096
 
 // The variables of each kind of expression.
 var (
-	loginVariables  = []string{"user", "domain", "principal", "realm", "mechanism", "listener", "address", "sdps_user", "sdps_host", "groups", "attr"}
-	textVariables   = loginVariables[:9] // all but groups and attr
-	bindVariables   = loginVariables[:2] // before anything is proven
-	filterVariables = loginVariables[:4] // the same for a filter: without a ticket the last two are empty
-	lookupVariables = loginVariables[:5] // the entry is not known yet, nor where the client is
+	loginVariables  = []string{"user", "domain", "principal", "realm", "mechanism", "listener", "address", "sdps_user", "sdps_host", "local_user", "groups", "attr"}
+	textVariables   = loginVariables[:10] // all but groups and attr
+	bindVariables   = loginVariables[:2]  // before anything is proven
+	filterVariables = loginVariables[:4]  // the same for a filter: without a ticket the last two are empty
+	lookupVariables = loginVariables[:5]  // the entry is not known yet, nor where the client is
 	pathVariables   = []string{"maildrop"}
 )
 
@@ -120,6 +125,8 @@ func (f *Facts) text(name string) string {
 		return f.Listener
 	case "address":
 		return f.Address
+	case "local_user":
+		return f.LocalUser
 	case "sdps_user":
 		return f.SDPSUser
 	case "sdps_host":

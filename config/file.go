@@ -37,7 +37,9 @@ type File struct {
 	// Accounts are the rules, the first of which that matches decides. Without
 	// any account block there is one rule: whoever has a login name, or a
 	// ticket of the server's own realm and one component, has the maildrop of
-	// that name. Whom no rule matches is served by the same one.
+	// that name. Whom no rule matches is served by the same one. With
+	// auth_to_local the last ones are: a login name is the maildrop, and so is
+	// the local name of a ticket; without one there is none.
 	Accounts []Account
 	Maildrop Maildrop // required
 	Throttle Throttle
@@ -159,9 +161,7 @@ func (d *decoder) file(f *File, bodies []*hclsyntax.Body, header Range) {
 			{name: "audit", single: true, read: f.readAudit},
 		},
 	})
-	if len(f.Accounts) == 0 {
-		f.Accounts = []Account{defaultAccount(header)}
-	}
+	d.impliedAccounts(f, header)
 	implied := !d.said("listener", bodies)
 	if implied {
 		f.Listeners = defaultListeners(header, f.Kerberos != nil)

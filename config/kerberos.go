@@ -66,6 +66,13 @@ type Kerberos struct {
 	// client of another realm may speak. Default: nil, the PACs of other
 	// realms are not used.
 	DomainSIDs []string
+	// AuthToLocal are MIT's rules for the local names of principals, "DEFAULT"
+	// or "RULE:…" (krb5.conf(5)): the first that applies makes local_user, and
+	// where no account rule matches, that is the maildrop. Default: nil, none.
+	AuthToLocal []string
+	// AuthToLocalFile is a krb5.conf with more of them, those of the keytab's
+	// realm, which come behind. Default: "", none.
+	AuthToLocalFile string
 }
 
 func (f *File) readKerberos(d *decoder, b *hclsyntax.Block) {
@@ -81,8 +88,15 @@ func (f *File) readKerberos(d *decoder, b *hclsyntax.Block) {
 		may("max_skew", value(duration(&k.MaxSkew, time.Second, 15*time.Minute, ""))),
 		may("pac", value(oneOf(&k.PAC, PACIgnore, PACIfValid, PACRequire))),
 		may("domain_sids", value(list(&k.DomainSIDs, domainSID))),
+		may("auth_to_local", value(list(&k.AuthToLocal, str))),
+		may("auth_to_local_file", value(path(&k.AuthToLocalFile))),
 	}})
 	f.Kerberos = k
+}
+
+// translates reports whether there are local names.
+func (k *Kerberos) translates() bool {
+	return k != nil && (k.AuthToLocal != nil || k.AuthToLocalFile != "")
 }
 
 // domainSIDs are written as Windows does: "S-1-5-21-" and three numbers of 32

@@ -24,7 +24,11 @@ type LDAP struct {
 	// BindDN is who looks entries up; its password is in BindPasswordFile.
 	// Default: both "", an anonymous search.
 	BindDN, BindPasswordFile string
-	BaseDN                   string // required
+	// BindKeytab has the keys of BindPrincipal, who looks entries up by a ticket
+	// instead. Default: both "". Without a BindPrincipal it is the only one of the
+	// keytab. Krb5Conf says where its KDCs are. Default: "", /etc/krb5.conf.
+	BindKeytab, BindPrincipal, Krb5Conf string
+	BaseDN                              string // required
 	// Filter finds the entry of a login name; it uses user. Use
 	// [Expression.EvalEscaped]. Default: nil, BindAs says who binds; one of the
 	// two is required.
@@ -78,6 +82,9 @@ func (a *Authenticator) readLDAP(d *decoder, b *hclsyntax.Block) {
 		may("starttls", value(boolean(&l.StartTLS))),
 		may("bind_dn", value(str(&l.BindDN))),
 		may("bind_password_file", value(path(&l.BindPasswordFile))),
+		may("bind_keytab", value(path(&l.BindKeytab))),
+		may("bind_principal", value(str(&l.BindPrincipal))),
+		may("krb5_conf", value(path(&l.Krb5Conf))),
 		must("base_dn", value(str(&l.BaseDN))),
 		may("filter", filter(&l.Filter, filterVariables, "user")),
 		may("bind_as", bindNames(&l.BindAs)),
@@ -105,6 +112,7 @@ func (a *Authenticator) checkLDAP(d *decoder, l *LDAP) {
 	if (l.BindDN == "") != (l.BindPasswordFile == "") && a.has("bind_dn") != a.has("bind_password_file") {
 		d.errorf(a.Header, "Incomplete bind", "bind_dn and bind_password_file are needed together, or neither of them.")
 	}
+	a.checkTickets(d, l)
 	a.checkServers(d, l)
 	switch {
 	case !a.has("filter") && !a.has("bind_as"):
@@ -113,8 +121,26 @@ func (a *Authenticator) checkLDAP(d *decoder, l *LDAP) {
 		d.errorf(a.At("bind_as"), "Two ways to bind", "The entry that filter finds says who binds. Leave one of the two out.")
 	}
 	a.checkSecrets(d, l)
-	if l.LockoutThreshold == 1 {
-		d.errorf(a.At("lockout_threshold"), `Invalid value for "lockout_threshold"`, "No bind at all is fewer than one. It must be 0, or at least 2.")
+	a.checkThreshold(d, l.LockoutThreshold)
+}
+
+// checkTickets checks how the service binds by ticket.
+func (a *Authenticator) checkTickets(d *decoder, l *LDAP) {
+	if !a.has("bind_keytab") {
+		for _, name := range []string{"bind_principal", "krb5_conf"} {
+			if a.has(name) {
+				d.errorf(a.At(name), "Argument without effect", "%s needs a bind_keytab.", name)
+			}
+		}
+		return
+	}
+	if a.has("bind_dn") || a.has("bind_password_file") {
+		d.errorf(a.At("bind_keytab"), "Two ways to bind", "The service binds by bind_keytab, or by bind_dn and bind_password_file.")
+	}
+	for _, u := range l.URLs {
+		if strings.HasPrefix(u, "ldapi://") {
+			d.errorf(a.At("bind_keytab"), "No name to bind to", "A ticket is for a host, which a socket (%s) does not have.", u)
+		}
 	}
 }
 
@@ -127,8 +153,8 @@ func (a *Authenticator) checkSecrets(d *decoder, l *LDAP) {
 		return
 	}
 	at := a.At("secret_attribute")
-	if !a.has("bind_dn") {
-		d.errorf(at, "Secrets for everybody", "What an anonymous search finds, everybody can read: secret_attribute needs bind_dn.")
+	if !a.has("bind_dn") && !a.has("bind_keytab") {
+		d.errorf(at, "Secrets for everybody", "What an anonymous search finds, everybody can read: secret_attribute needs bind_dn or bind_keytab.")
 	}
 	if a.has("bind_as") && !a.has("lookup_filter") {
 		d.errorf(at, "No way to the secrets", "With bind_as, lookup_filter finds the entry with the secrets.")

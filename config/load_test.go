@@ -82,7 +82,7 @@ func TestExampleUncommented(t *testing.T) {
 	if len(diags) > 0 {
 		t.Fatalf("diagnostics:\n%v", diags)
 	}
-	if len(f.Authenticators) != 4 || len(f.Listeners) != 5 || f.Audit == nil || f.TLS.ClientCAFile == "" {
+	if len(f.Authenticators) != 5 || len(f.Listeners) != 5 || f.Audit == nil || f.TLS.ClientCAFile == "" {
 		t.Errorf("parts of the example were not uncommented: %+v", f)
 	}
 }

@@ -176,8 +176,8 @@ func (d *containers) startKDC(ctx context.Context) (string, error) {
 	return d.port(ctx, "kdc", "88")
 }
 
-func (d *containers) startLDAP(ctx context.Context, ca []byte, cert Certificate) (*LDAP, error) {
-	if err := d.up(ctx, tlsEnv(ca, cert), "ldap", "slapd starting"); err != nil {
+func (d *containers) startLDAP(ctx context.Context, env []string) (*LDAP, error) {
+	if err := d.up(ctx, env, "ldap", "slapd starting"); err != nil {
 		return nil, err
 	}
 	plain, err := d.port(ctx, "ldap", "389")

@@ -33,10 +33,12 @@ type Issuer struct {
 	URL string
 
 	server *httptest.Server
-	over   chan struct{} // closed at the end of the test
+	clear  *httptest.Server // the same without TLS, and without faults
+	over   chan struct{}    // closed at the end of the test
 
 	mu       sync.Mutex
 	keys     []issuerKey // the last one of its algorithm signs
+	more     []jose.JSONWebKey
 	tokens   map[string]map[string]any
 	opaque   bool
 	fault    IssuerFault
@@ -70,7 +72,8 @@ func NewIssuer(t testing.TB, ca *CA) *Issuer {
 	i.server.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that go away
 	i.server.StartTLS()
 	i.URL = i.server.URL + "/realms/example"
-	t.Cleanup(func() { close(i.over); i.server.Close() })
+	i.clear = httptest.NewServer(i.server.Config.Handler)
+	t.Cleanup(func() { close(i.over); i.server.Close(); i.clear.Close() })
 	return i
 }
 
@@ -174,6 +177,20 @@ func (i *Issuer) SetOpaque(opaque bool) {
 	i.opaque = opaque
 }
 
+// Know makes introspection answer a token with claims.
+func (i *Issuer) Know(token string, claims map[string]any) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.tokens[token] = claims
+}
+
+// Publish publishes one more key, which the issuer does not sign with.
+func (i *Issuer) Publish(k jose.JSONWebKey) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.more = append(i.more, k)
+}
+
 // Requests returns how many requests there were for a path, such as "/keys".
 func (i *Issuer) Requests(path string) int {
 	i.mu.Lock()
@@ -185,7 +202,7 @@ func (i *Issuer) Requests(path string) int {
 func (i *Issuer) published() jose.JSONWebKeySet {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	var set jose.JSONWebKeySet
+	set := jose.JSONWebKeySet{Keys: slices.Clone(i.more)}
 	for _, k := range i.keys {
 		set.Keys = append(set.Keys, jose.JSONWebKey{Key: k.private.Public(), KeyID: k.id, Algorithm: string(k.algorithm), Use: "sig"})
 	}
@@ -254,9 +271,10 @@ func (i *Issuer) breaks(w http.ResponseWriter, r *http.Request) bool {
 	i.requests[r.URL.Path[len("/realms/example"):]]++
 	fault := i.fault
 	i.mu.Unlock()
-	switch fault {
-	case Healthy:
+	if fault == Healthy || r.TLS == nil {
 		return false
+	}
+	switch fault {
 	case Hang:
 		select {
 		case <-r.Context().Done():
@@ -275,7 +293,7 @@ func (i *Issuer) breaks(w http.ResponseWriter, r *http.Request) bool {
 	case Loop:
 		http.Redirect(w, r, r.URL.String(), http.StatusFound)
 	case Clear:
-		http.Redirect(w, r, "http://"+i.Host()+r.URL.Path, http.StatusFound)
+		http.Redirect(w, r, i.clear.URL+r.URL.Path, http.StatusTemporaryRedirect)
 	}
 	return true
 }

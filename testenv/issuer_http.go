@@ -119,7 +119,10 @@ func (i *Issuer) serveIntrospection(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, map[string]any{"active": false})
 		return
 	}
-	claims["active"], claims["token_type"], claims["username"] = true, "Bearer", claims["preferred_username"]
+	claims["active"], claims["username"] = true, claims["preferred_username"]
+	if claims["token_type"] == nil {
+		claims["token_type"] = "Bearer"
+	}
 	answer(w, http.StatusOK, claims)
 }
 

@@ -9,7 +9,7 @@ import (
 // Its entries are those of image/directory.ldif: alice, bob, carol, dave,
 // whose mailbox is disabled, and a user whose uid wants escaping,
 // "o'brien (test)*"; the groups pop-users and staff; and the service entry
-// that may search. Users can bind and read themselves.
+// that may search, also by a ticket of pop/localhost. Users can bind and read themselves.
 type LDAP struct {
 	// URL is for plain connections, which may use StartTLS; TLSURL starts
 	// with TLS. Both name 127.0.0.1, and the world's CA signed for it.
@@ -41,7 +41,10 @@ func (w *World) LDAP(t testing.TB) *LDAP {
 	}
 	cert, err := w.CA.Server()
 	if err == nil {
-		w.ldap, err = w.host.startLDAP(ctx, w.CA.PEM, cert)
+		var keytab string
+		if keytab, err = w.host.admin(ctx, "", "base64", "-w0", w.host.kdcDir()+"/ldap.keytab"); err == nil {
+			w.ldap, err = w.host.startLDAP(ctx, ldapEnv(w.CA.PEM, cert, keytab))
+		}
 	}
 	if err != nil {
 		t.Fatalf("testenv: %v", err)
@@ -49,7 +52,12 @@ func (w *World) LDAP(t testing.TB) *LDAP {
 	return w.ldap
 }
 
-// tlsEnv hands a certificate to image/ldap.sh.
+// ldapEnv hands a certificate and a keytab in base64 to image/ldap.sh.
+func ldapEnv(ca []byte, cert Certificate, keytab string) []string {
+	return append(tlsEnv(ca, cert), "KPOPD_LDAP_KEYTAB="+keytab)
+}
+
+// tlsEnv hands a certificate to a script of image.
 func tlsEnv(ca []byte, cert Certificate) []string {
 	return []string{
 		"KPOPD_TLS_CA=" + string(ca),

@@ -57,14 +57,14 @@ func (n *native) startKDC(ctx context.Context) (string, error) {
 	return addrs[0], nil
 }
 
-func (n *native) startLDAP(ctx context.Context, ca []byte, cert Certificate) (*LDAP, error) {
+func (n *native) startLDAP(ctx context.Context, env []string) (*LDAP, error) {
 	if err := installed("slapd"); err != nil {
 		return nil, err
 	}
 	dir := filepath.Join(n.dir, "ldap")
 	addrs, err := n.start(ctx, "slapd starting", 2, func(addr []string) *exec.Cmd {
 		cmd := exec.Command("sh", n.script("ldap.sh"), dir, addr[0], addr[1])
-		cmd.Env = append(os.Environ(), tlsEnv(ca, cert)...)
+		cmd.Env = append(os.Environ(), env...)
 		return cmd
 	})
 	if err != nil {

@@ -34,6 +34,8 @@ var packages = map[string]string{
 	"python3":      "python3",
 	"perl":         "perl",
 	"faketime":     "faketime",
+
+	"/usr/lib/cyrus/bin/pop3test": "cyrus-clients libsasl2-modules-gssapi-mit",
 }
 
 // Need returns the path of a program, looking in the system's directories

@@ -12,7 +12,9 @@
 #   every fuzz target of the tree for -fuzztime, two at a time
 #
 # The services of those packages are not started: the tests run servers of
-# their own, on loopback, out of temporary directories. Where a Docker engine
+# their own, on loopback, out of temporary directories. That of Active Directory
+# has ports below 1024 and files of several owners, so that its tests pass only
+# where root runs them. Where a Docker engine
 # answers, the tests use it as well.
 set -eu
 
@@ -47,9 +49,9 @@ as_root() {
 
 # What the tests call, by package. mmdebstrap makes the containers' base image
 # where no registry answers.
-packages='ca-certificates curl faketime fetchmail gcc getmail6 gsasl krb5-admin-server krb5-kdc krb5-user ldap-utils
+packages='ca-certificates curl cyrus-clients faketime fetchmail gcc getmail6 gsasl krb5-admin-server krb5-kdc krb5-user ldap-utils
 	ldb-tools libauthen-sasl-perl libc6-dev libgssapi-perl libgssapi3-heimdal libio-socket-ssl-perl libkrb5-dev
-	libnet-ssleay-perl mpop openssl perl python3 samba-ad-dc samba-ad-provision slapd
+	libnet-ssleay-perl libsasl2-modules-gssapi-mit mpop openssl perl python3 samba-ad-dc samba-ad-provision slapd
 	socat strace'
 
 docker_answers() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
@@ -160,6 +162,7 @@ if [ -n "$install" ]; then
 	say 'Debian packages'
 	install_packages
 fi
+[ "$(id -u)" = 0 ] || say 'Not root: the tests against an Active Directory domain controller will fail.'
 docker_answers || say 'No Docker engine answers: the tests run their servers natively only.'
 step 'gofmt' format
 step 'go vet' go vet ./...

@@ -53,8 +53,8 @@ type World struct {
 type host interface {
 	// startKDC starts the KDC and returns its TCP address.
 	startKDC(ctx context.Context) (string, error)
-	// startLDAP starts the directory server with a certificate.
-	startLDAP(ctx context.Context, ca []byte, cert Certificate) (*LDAP, error)
+	// startLDAP starts the directory server with what [ldapEnv] says.
+	startLDAP(ctx context.Context, env []string) (*LDAP, error)
 	// admin runs a command beside the KDC, in its configuration, and
 	// returns the standard output.
 	admin(ctx context.Context, stdin string, argv ...string) (string, error)

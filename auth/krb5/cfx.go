@@ -111,6 +111,17 @@ func newCFX(key types.EncryptionKey, subkey bool, sendSeq, recvSeq uint32) (*cfx
 	return c, nil
 }
 
+// newInitiatorCFX returns the initiator's side of a context.
+func newInitiatorCFX(key types.EncryptionKey, subkey bool, sendSeq, recvSeq uint32) (*cfx, error) {
+	c, err := newCFX(key, subkey, sendSeq, recvSeq)
+	if err != nil {
+		return nil, err
+	}
+	c.send, c.recv = c.recv, c.send
+	c.sendFlag, c.recvFlag = c.recvFlag, c.sendFlag
+	return c, nil
+}
+
 // prepare makes c ready for encryption. It may be called again.
 func (c *cfx) prepare() error {
 	for _, d := range []*cfxKeys{&c.send, &c.recv} {

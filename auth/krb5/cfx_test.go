@@ -45,15 +45,13 @@ func cfxPair(t testing.TB, etype int32) (client, server *cfx) {
 // initiatorCFX is the other end of newCFX.
 func initiatorCFX(t testing.TB, key types.EncryptionKey, subkey bool, sendSeq, recvSeq uint32) *cfx {
 	t.Helper()
-	c, err := newCFX(key, subkey, sendSeq, recvSeq)
+	c, err := newInitiatorCFX(key, subkey, sendSeq, recvSeq)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := c.prepare(); err != nil {
 		t.Fatal(err)
 	}
-	c.send, c.recv = c.recv, c.send
-	c.sendFlag, c.recvFlag = c.recvFlag, c.sendFlag
 	return c
 }
 

@@ -7,32 +7,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jcmturner/gofork/encoding/asn1"
 	"github.com/jcmturner/gokrb5/v8/iana/asnAppTag"
 	"github.com/jcmturner/gokrb5/v8/types"
 )
-
-// unmarshalApp decodes a message by reflection, as the library does.
-func unmarshalApp(b []byte, tag int, v any) error {
-	content, err := untag(b, asn1.ClassApplication, tag)
-	if err != nil {
-		return err
-	}
-	if rest, err := asn1.Unmarshal(content, v); err != nil || len(rest) != 0 {
-		return errDER
-	}
-	return nil
-}
-
-// untag returns the content of the one constructed element that b must be.
-func untag(b []byte, class, tag int) ([]byte, error) {
-	var raw asn1.RawValue
-	rest, err := asn1.Unmarshal(b, &raw)
-	if err != nil || len(rest) != 0 || raw.Class != class || raw.Tag != tag || !raw.IsCompound {
-		return nil, errDER
-	}
-	return raw.Bytes, nil
-}
 
 // fullMessages are messages with every optional field.
 func fullMessages(t testing.TB) map[int][]byte {

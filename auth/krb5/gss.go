@@ -15,6 +15,9 @@ const (
 // GSS flags in an authenticator's checksum (RFC 4121 §4.1.1.1), and DCE_STYLE.
 const (
 	gssDelegate        = 1 << 0
+	gssMutual          = 1 << 1
+	gssReplay          = 1 << 2
+	gssSequence        = 1 << 3
 	gssConfidentiality = 1 << 4
 	gssIntegrity       = 1 << 5
 	gssDCEStyle        = 1 << 12
@@ -32,10 +35,15 @@ var (
 	errGSSChecksum = errors.New("bad GSS checksum")
 )
 
-// parseInitialToken returns the AP-REQ of a context token with the framing of
-// RFC 2743 §3.1. DER is taken at its word: the shortest lengths, one mechanism,
-// nothing behind the end.
+// parseInitialToken returns the AP-REQ of a context token.
 func parseInitialToken(token []byte) ([]byte, error) {
+	return parseToken(token, tokAPReq, 0x6e) // RFC 4120 §5.5.1: [APPLICATION 14]
+}
+
+// parseToken returns the message in a context token of a TOK_ID, with the
+// framing of RFC 2743 §3.1; tag is the message's own. DER is taken at its word:
+// the shortest lengths, one mechanism, nothing behind the end.
+func parseToken(token []byte, id uint16, tag byte) ([]byte, error) {
 	body, err := derOnly(token, 0x60)
 	if err != nil {
 		return nil, err
@@ -44,12 +52,12 @@ func parseInitialToken(token []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: not Kerberos", errGSSToken)
 	}
 	body = body[len(krb5OID):]
-	if binary.BigEndian.Uint16(body) != tokAPReq {
-		return nil, fmt.Errorf("%w: not an AP-REQ", errGSSToken)
+	if got := binary.BigEndian.Uint16(body); got != id {
+		return nil, fmt.Errorf("%w: TOK_ID %#04x", errGSSToken, got)
 	}
-	apReq := body[2:]
-	_, err = derOnly(apReq, 0x6e) // RFC 4120 §5.5.1: [APPLICATION 14]
-	return apReq, err
+	msg := body[2:]
+	_, err = derOnly(msg, tag)
+	return msg, err
 }
 
 // frameToken wraps a Kerberos message as a context token.
@@ -64,29 +72,46 @@ func frameToken(id uint16, msg []byte) []byte {
 // derOnly returns the contents of b, which must be one element with the given
 // tag and nothing else.
 func derOnly(b []byte, tag byte) ([]byte, error) {
-	if len(b) < 2 || b[0] != tag {
-		return nil, fmt.Errorf("%w: no element %#x", errGSSToken, tag)
+	e, rest, err := derNext(b, tag)
+	if err != nil {
+		return nil, err
 	}
-	n, rest := int(b[1]), b[2:]
+	if len(rest) > 0 {
+		return nil, fmt.Errorf("%w: %d octets behind the end", errGSSToken, len(rest))
+	}
+	return e.content, nil
+}
+
+// A derElement is an element of DER, and its contents.
+type derElement struct{ whole, content []byte }
+
+// derNext returns the element that b begins with, which must have the given
+// tag, and what is behind it. The contents are not nil.
+func derNext(b []byte, tag byte) (e derElement, rest []byte, err error) {
+	if len(b) < 2 || b[0] != tag {
+		return e, nil, fmt.Errorf("%w: no element %#x", errGSSToken, tag)
+	}
+	n, head := int(b[1]), 2
 	if n >= 0x80 {
 		octets := n & 0x7f
 		// More than four would be beyond any bound; none is BER's indefinite.
-		if octets == 0 || octets > 4 || len(rest) < octets {
-			return nil, fmt.Errorf("%w: length", errGSSToken)
+		if octets == 0 || octets > 4 || len(b) < head+octets {
+			return e, nil, fmt.Errorf("%w: length", errGSSToken)
 		}
 		n = 0
-		for _, o := range rest[:octets] {
+		for _, o := range b[head : head+octets] {
 			n = n<<8 | int(o)
 		}
-		if rest[0] == 0 || n < 0x80 {
-			return nil, fmt.Errorf("%w: length is not DER", errGSSToken)
+		if b[head] == 0 || n < 0x80 {
+			return e, nil, fmt.Errorf("%w: length is not DER", errGSSToken)
 		}
-		rest = rest[octets:]
+		head += octets
 	}
-	if n != len(rest) {
-		return nil, fmt.Errorf("%w: %d octets announced, %d there", errGSSToken, n, len(rest))
+	if n > len(b)-head {
+		return e, nil, fmt.Errorf("%w: %d octets announced, %d there", errGSSToken, n, len(b)-head)
 	}
-	return rest, nil
+	end := head + n
+	return derElement{b[:end:end], b[head:end:end]}, b[end:], nil
 }
 
 func appendDERLength(b []byte, n int) []byte {
@@ -125,4 +150,10 @@ func parseGSSChecksum(b []byte) (c gssChecksum, err error) {
 		return c, fmt.Errorf("%w: delegation", errGSSChecksum)
 	}
 	return c, nil
+}
+
+// appendGSSChecksum writes a checksum of type 0x8003 that delegates nothing.
+func appendGSSChecksum(b []byte, c gssChecksum) []byte {
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(c.bindings)))
+	return binary.LittleEndian.AppendUint32(append(b, c.bindings[:]...), c.flags)
 }

@@ -109,7 +109,21 @@ func (x *gssExchange) first(response []byte) ([]byte, error) {
 }
 
 func (x *gssExchange) token(response []byte) ([]byte, error) {
-	apReq, err := parseInitialToken(response)
+	reply, err := x.establish(response)
+	if err != nil {
+		return nil, err
+	}
+	if reply == nil {
+		return x.offer()
+	}
+	x.next = (*gssExchange).ack
+	return reply, nil
+}
+
+// establish accepts the client's token and makes the context. It returns the
+// answer, nil where the client asked for none.
+func (x *gssExchange) establish(token []byte) ([]byte, error) {
+	apReq, err := parseInitialToken(token)
 	if err != nil {
 		return nil, refuseGSS("bad-gss-token", "%w", err)
 	}
@@ -124,7 +138,7 @@ func (x *gssExchange) token(response []byte) ([]byte, error) {
 	if x.cfx, err = newCFX(c.key(), false, c.Seq, c.Seq); err != nil {
 		return nil, refuseGSS("bad-context-key", "%w", err)
 	}
-	return x.offer()
+	return nil, nil
 }
 
 // check looks at what the authenticator says about the context, before the
@@ -160,7 +174,6 @@ func (x *gssExchange) reply(c *Context) ([]byte, error) {
 	if x.cfx, err = newCFX(subkey, true, seq, c.Seq); err != nil {
 		return nil, refuseGSS("bad-context-key", "%w", err)
 	}
-	x.next = (*gssExchange).ack
 	return frameToken(tokAPRep, apRep), nil
 }
 

@@ -19,10 +19,9 @@ import (
 // rotated, against the mechanism. They need gcc, libkrb5-dev and
 // libgssapi3-heimdal, and fail without them.
 
-// Flags of a context (RFC 2744): mutual authentication, detection of replays
-// and of messages out of order, confidentiality, integrity.
+// Flags of a context (RFC 2744): detection of replays and of messages out of
+// order, confidentiality, integrity.
 const (
-	gssMutual  = 2
 	gssOrdered = 4 | 8
 	gssLayered = 16 | 32
 )

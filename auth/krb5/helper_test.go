@@ -3,6 +3,7 @@ package krb5
 import (
 	"context"
 	"crypto/sha256"
+	"log/slog"
 	"net/netip"
 	"sync"
 	"testing"
@@ -87,3 +88,5 @@ func aliceRequest(t testing.TB, m *Mint, o RequestOptions) []byte {
 	t.Helper()
 	return request(t, issue(t, m, alice, popService, TicketOptions{}), o)
 }
+
+var quiet = slog.New(slog.DiscardHandler)

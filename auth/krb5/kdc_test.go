@@ -95,7 +95,7 @@ func (k kdcClient) try(t *testing.T, s kpopServer, cache, service, want string, 
 	return v
 }
 
-func keytabAt(t *testing.T, path string) *Keytab {
+func keytabAt(t testing.TB, path string) *Keytab {
 	t.Helper()
 	k, err := LoadKeytab(path, KeytabOptions{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -1,10 +1,16 @@
 package ldap
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	goldap "github.com/go-ldap/ldap/v3"
+
+	"kpopd/auth"
+	"kpopd/testenv"
 )
 
 func TestPrimaryGroup(t *testing.T) {
@@ -44,6 +50,48 @@ func TestRootOf(t *testing.T) {
 		if got := rootOf(goldap.NewEntry("", c.attrs), c.catalogue); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
+	}
+}
+
+// TestSambaRanges goes on where a range ends that Samba, which sends none
+// unasked, was asked for.
+func TestSambaRanges(t *testing.T) {
+	s := testenv.StartSamba(t)
+	var members []string
+	for i := range 5 {
+		members = append(members, s.AddUser(t, fmt.Sprint("ranged", i)))
+	}
+	group := s.AddGroup(t, "ranges", members...)
+	d, err := New(Config{URLs: []string{s.TLSURL}, CAs: s.CA.Pool(), BindDN: testenv.SambaServiceDN,
+		BindPassword: func() (auth.Secret, error) { return testenv.SambaServicePassword, nil },
+		Filter:       func(auth.Identity, func(string) string) (string, error) { return "(cn=x)", nil }, Timeout: 20 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	raw, err := d.readEntry(t.Context(), group, "member;range=0-1")
+	if err != nil || len(raw.Attributes) != 1 || len(raw.Attributes[0].Values) != 2 {
+		t.Fatalf("%+v, %v", raw, err)
+	}
+	changed, err := d.complete(t.Context(), raw)
+	got := raw.GetAttributeValues("member")
+	slices.Sort(got)
+	if err != nil || !changed || !slices.Equal(got, members) {
+		t.Errorf("%q, %v, want %q", got, err, members)
+	}
+}
+
+// TestSIDElsewhere: to another directory a SID is no name, which is no outage.
+func TestSIDElsewhere(t *testing.T) {
+	w := testenv.Start(t)
+	d, err := New(Config{URLs: []string{w.LDAP(t).TLSURL}, CAs: w.CA.Pool(), Timeout: 20 * time.Second,
+		Filter: func(auth.Identity, func(string) string) (string, error) { return "(cn=x)", nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if e, err := d.readEntry(t.Context(), "<SID=S-1-5-21-1-2-3-513>", "1.1"); err != nil || e.DN != "" {
+		t.Errorf("%+v, %v", e, err)
 	}
 }
 

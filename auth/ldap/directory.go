@@ -53,6 +53,11 @@ type Config struct {
 	// BindPassword returns BindDN's password, each time that a connection is
 	// made, so that it may change. Required with a BindDN.
 	BindPassword func() (auth.Secret, error)
+	// BindTicket begins the bind of who looks entries up by a ticket for the
+	// server called host, bound to p, the connection to it. An error wraps
+	// [auth.ErrCredentials] where the service's own key is refused. nil: BindDN
+	// binds.
+	BindTicket func(ctx context.Context, host string, p auth.Peer) (SecurityContext, error)
 
 	BaseDN string // below which entries are
 	// Filter finds the entry of a login name; who can bind as it has proven the
@@ -115,6 +120,10 @@ type Config struct {
 
 	Log *slog.Logger // nil: slog.Default()
 }
+
+// A SecurityContext is the client's side of one SASL GSSAPI bind (RFC 4752
+// §3.1), without a security layer.
+type SecurityContext = goldap.GSSAPIClient
 
 // A Budget bounds the failed binds of each user.
 type Budget = auth.Budget

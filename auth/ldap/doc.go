@@ -18,5 +18,6 @@
 // what the server may answer, each server two pools of connections, and a
 // server that does not answer is passed over until it does again.
 //
-// It leaves out referrals, which are never followed, and SASL binds.
+// It leaves out referrals, which are never followed, and SASL binds, but that of
+// the service itself by ticket (GSSAPI, RFC 4752).
 package ldap

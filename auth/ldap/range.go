@@ -105,7 +105,8 @@ func (d *Directory) following(ctx context.Context, dn string, s span) ([]string,
 }
 
 // readEntry reads one attribute of the entry with a name. An entry that is not
-// there, or that the service may not read, has none.
+// there, that the service may not read, or whose name is none to this directory,
+// has none.
 func (d *Directory) readEntry(ctx context.Context, dn, attr string) (*goldap.Entry, error) {
 	var result *goldap.SearchResult
 	err := d.on(ctx, searching, func(c *goldap.Conn) (err error) {
@@ -114,7 +115,8 @@ func (d *Directory) readEntry(ctx context.Context, dn, attr string) (*goldap.Ent
 		return err
 	})
 	switch {
-	case goldap.IsErrorAnyOf(err, goldap.LDAPResultNoSuchObject, goldap.LDAPResultInsufficientAccessRights) || err == nil && len(result.Entries) == 0:
+	case goldap.IsErrorAnyOf(err, goldap.LDAPResultNoSuchObject, goldap.LDAPResultInsufficientAccessRights, goldap.LDAPResultInvalidDNSyntax) ||
+		err == nil && len(result.Entries) == 0:
 		return &goldap.Entry{}, nil
 	case err != nil && isAnswer(err):
 		return nil, unavailable(err, "directory-answer")

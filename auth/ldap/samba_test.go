@@ -117,22 +117,20 @@ func TestSambaGroups(t *testing.T) {
 func TestSambaManyGroups(t *testing.T) {
 	s := testenv.StartSamba(t)
 	const many = 210
-	dn := s.AddUser(t, "joiner")
+	hub := s.AddGroup(t, "hub", s.AddUser(t, "joiner"))
 	var add, remove strings.Builder
 	for i := range many {
 		group := fmt.Sprintf("CN=many%d,%s", i, testenv.SambaGroupsDN)
-		fmt.Fprintf(&add, "dn: %s\nchangetype: add\nobjectClass: group\nmember: %s\n\n", group, dn)
+		fmt.Fprintf(&add, "dn: %s\nchangetype: add\nobjectClass: group\nmember: %s\n\n", group, hub)
 		fmt.Fprintf(&remove, "dn: %s\nchangetype: delete\n\n", group)
 	}
 	s.Modify(t, add.String())
 	t.Cleanup(func() { s.Modify(t, remove.String()) })
-	for _, nested := range []bool{false, true} {
-		conf := sambaConfig(s)
-		conf.NestedGroups = nested
-		id, err := try(t, open(t, conf), "joiner", s.Password("joiner"))
-		if err != nil || !slices.Contains(id.Groups, fmt.Sprint("many", many-1)) || len(id.Groups) < 2*many {
-			t.Errorf("nested %v: %d names of groups, %v", nested, len(id.Groups), err)
-		}
+	conf := sambaConfig(s)
+	conf.NestedGroups = true
+	id, err := try(t, open(t, conf), "joiner", s.Password("joiner"))
+	if err != nil || !slices.Contains(id.Groups, fmt.Sprint("many", many-1)) || len(id.Groups) < 2*many {
+		t.Errorf("%d names of groups, %v", len(id.Groups), err)
 	}
 }
 

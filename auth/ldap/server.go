@@ -13,6 +13,8 @@ import (
 	"time"
 
 	goldap "github.com/go-ldap/ldap/v3"
+
+	"kpopd/auth"
 )
 
 // A server is one of a directory's servers. Searches and password checks have
@@ -20,6 +22,7 @@ import (
 type server struct {
 	url              string // for the log
 	network, address string
+	host             string      // as the URL names it; "": a socket
 	tls              *tls.Config // nil: in the clear
 	startTLS         bool        // TLS begins inside LDAP (RFC 4511 §4.14)
 
@@ -63,6 +66,7 @@ func newServer(text string, c *Config) (*server, error) {
 	default:
 		return nil, fmt.Errorf("%q is no URL of a directory", text)
 	}
+	s.host = u.Hostname()
 	s.address = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port))
 	if scheme == "ldaps" || s.startTLS {
 		s.tls = &tls.Config{ServerName: u.Hostname(), RootCAs: c.CAs, MinVersion: tls.VersionTLS12}
@@ -111,8 +115,11 @@ var errServiceBind = errors.New("the directory refuses the service's own bind")
 // dialSearch opens a connection on which the service is bound.
 func (s *server) dialSearch(ctx context.Context, c *Config) (*link, error) {
 	conn, err := s.dial(ctx)
-	if err != nil || c.BindDN == "" {
+	switch {
+	case err != nil || c.BindDN == "" && c.BindTicket == nil:
 		return conn, err
+	case c.BindTicket != nil:
+		return s.bindByTicket(ctx, c, conn)
 	}
 	secret, err := c.BindPassword()
 	if err == nil && secret == "" { // RFC 4513 §5.1.2: it would be an anonymous bind
@@ -124,6 +131,28 @@ func (s *server) dialSearch(ctx context.Context, c *Config) (*link, error) {
 	if err != nil {
 		conn.hangUp()
 		return nil, fmt.Errorf("%w: %v", errServiceBind, err) // nor is this
+	}
+	return conn, nil
+}
+
+// bindByTicket binds the service by SASL GSSAPI (RFC 4513 §5.2). That no ticket
+// can be had for the moment is an outage like any other.
+func (s *server) bindByTicket(ctx context.Context, c *Config, conn *link) (*link, error) {
+	var p auth.Peer
+	if state, ok := conn.TLSConnectionState(); ok && len(state.PeerCertificates) > 0 {
+		p.TLS, p.Certificate = &state, state.PeerCertificates[0]
+	}
+	sec, err := c.BindTicket(ctx, s.host, p)
+	if err != nil {
+		conn.hangUp()
+		if errors.Is(err, auth.ErrCredentials) {
+			return nil, fmt.Errorf("%w: %v", errServiceBind, err)
+		}
+		return nil, fmt.Errorf("the service's own bind: %v", err)
+	}
+	if err := conn.do(ctx, func(l *goldap.Conn) error { return l.GSSAPIBind(sec, "ldap/"+s.host, "") }); err != nil {
+		conn.hangUp()
+		return nil, fmt.Errorf("%w: %v", errServiceBind, err)
 	}
 	return conn, nil
 }

@@ -3,7 +3,9 @@ package oauth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
 	"strings"
 	"sync"
@@ -125,5 +127,52 @@ func TestIntrospectionCrowd(t *testing.T) {
 	wg.Wait()
 	if n := w.Requests("/introspect"); n > 16 {
 		t.Errorf("%d requests at once", n)
+	}
+}
+
+// TestAnswers: what the issuer knows but is no access token for this server, by
+// its answer, is no login.
+func TestAnswers(t *testing.T) {
+	w := newWorld(t)
+	a := open(t, w.asking())
+	for n, c := range []struct {
+		change map[string]any
+		is     error
+		reason string
+	}{
+		{map[string]any{"token_type": "access_token"}, nil, ""},
+		{map[string]any{"token_type": "bearer", "typ": "Bearer"}, nil, ""},
+		{map[string]any{"token_type": "DPoP"}, auth.ErrCredentials, "not-access-token"},
+		{map[string]any{"token_type": "refresh_token"}, auth.ErrCredentials, "not-access-token"},
+		{map[string]any{"typ": "Refresh"}, auth.ErrCredentials, "not-access-token"},
+		{map[string]any{"iss": "https://other.test"}, auth.ErrUnknown, "other-issuer"},
+		{map[string]any{"cnf": map[string]any{"jkt": "x"}}, auth.ErrCredentials, "bound-token"},
+		{map[string]any{"aud": nil}, auth.ErrCredentials, "wrong-audience"},
+	} {
+		claims := w.Claims()
+		maps.Copy(claims, c.change)
+		token := fmt.Sprintf("token-%d", n)
+		w.Know(token, claims)
+		if c.reason == "" {
+			accepted(t, a, token, "alice")
+		} else {
+			refused(t, a, token, c.is, c.reason)
+		}
+	}
+}
+
+// TestRememberedExpires: a token ends when it does, though the answer about it
+// is still kept.
+func TestRememberedExpires(t *testing.T) {
+	w := newWorld(t)
+	c := w.asking()
+	c.Remember = 30 * time.Second
+	a := open(t, c)
+	a.Remember("past", auth.Identity{User: "alice", Expires: time.Now().Add(-time.Second)})
+	refused(t, a, "past", auth.ErrCredentials, "token-expired")
+	a.Remember("good", auth.Identity{User: "alice", Expires: time.Now().Add(time.Hour)})
+	accepted(t, a, "good", "alice")
+	if n := w.Requests("/introspect"); n != 0 {
+		t.Errorf("the issuer was asked %d times", n)
 	}
 }

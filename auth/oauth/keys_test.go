@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"log/slog"
 	"sync"
@@ -327,4 +328,32 @@ func TestDiscovery(t *testing.T) {
 	c = w.config()
 	c.CAs, c.Log = stranger.Pool(), slog.New(slog.DiscardHandler)
 	refused(t, open(t, c), w.Token(t, nil), auth.ErrUnavailable, "issuer-unavailable")
+}
+
+// TestKeysUnfit: keys that are short, or for encryption, check nothing.
+func TestKeysUnfit(t *testing.T) {
+	w := newWorld(t)
+	token := func(use string, bits int) string {
+		key, err := rsa.GenerateKey(rand.Reader, bits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := rand.Text()
+		w.Publish(jose.JSONWebKey{Key: key.Public(), KeyID: id, Use: use})
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: key},
+			&jose.SignerOptions{ExtraHeaders: map[jose.HeaderKey]any{"kid": id, "typ": "at+jwt"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := jwt.Signed(signer).Claims(w.Claims()).Serialize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	good, short, encrypting := token("sig", 2048), token("sig", 1024), token("enc", 2048)
+	a := open(t, w.config())
+	accepted(t, a, good, "alice")
+	refused(t, a, short, auth.ErrCredentials, "unknown-key")
+	refused(t, a, encrypting, auth.ErrCredentials, "unknown-key")
 }

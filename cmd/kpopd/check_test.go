@@ -57,3 +57,40 @@ func TestCheckSharedNames(t *testing.T) {
 		t.Error("warned of a realm that is not let in")
 	}
 }
+
+// Rules for local names are looked at with the keytab whose realm they are about.
+func TestCheckLocalNames(t *testing.T) {
+	dir := t.TempDir()
+	mint, err := krb5.NewMint("ONE.TEST", "pop/localhost")
+	if err == nil {
+		err = mint.WriteKeytab(filepath.Join(dir, "keytab"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	profile := filepath.Join(dir, "krb5.conf")
+	for _, c := range []struct{ rules, profile, want string }{
+		{`auth_to_local = ["RULE:[1:$1](a*)s/a/b/g", "DEFAULT"]`, "", ""},
+		{`auth_to_local = ["DEFAULT", "RULE:[1:$1]s/(a)\\1/b/"]`, "", "back references are not supported"},
+		{`auth_to_local = ["alice"]`, "", "a rule begins with RULE:"},
+		{`auth_to_local_file = "krb5.conf"`, "[libdefaults]\ndefault_realm = ONE.TEST\n", ""},
+		{`auth_to_local_file = "krb5.conf"`, "", ""},
+		{`auth_to_local_file = "krb5.conf"`, "[libdefaults]\ndefault_realm = TWO.TEST\n", `the default realm "TWO.TEST" is not one of the keytab's: ONE.TEST`},
+		{`auth_to_local_file = "krb5.conf"`, "[realms]\nONE.TEST = {\nauth_to_local = RULE:[1:$2]\n}\n", `the rule "RULE:[1:$2]"`},
+		{`auth_to_local_file = "krb5.conf"`, "[realms]\nONE.TEST = {\n", "krb5.conf: a } is missing"},
+		{`auth_to_local_file = "missing"`, "", "no such file"},
+	} {
+		text := fmt.Sprintf("hostname = \"localhost\"\nlistener \"kpop\" {\n address = \"127.0.0.1:0\"\n protocol = \"kpop\"\n tls = \"off\"\n}\n"+
+			"kerberos {\n keytab = \"keytab\"\n %s\n}\nmaildrop \"maildir\" {\n path = \"%s/${maildrop}\"\n}\n", c.rules, dir)
+		for name, text := range map[string]string{profile: c.profile, filepath.Join(dir, "kpopd.hcl"): text} {
+			if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var out, diags bytes.Buffer
+		status := run([]string{"kpopd", "check", "-config", filepath.Join(dir, "kpopd.hcl")}, &out, &diags)
+		if (status == exitOK) != (c.want == "") || !strings.Contains(diags.String(), c.want) {
+			t.Errorf("%s with %q: status %d\n%s", c.rules, c.profile, status, &diags)
+		}
+	}
+}

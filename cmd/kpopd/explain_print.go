@@ -37,6 +37,7 @@ type identitySays struct {
 	User      string            `json:"user,omitempty"`
 	Principal string            `json:"principal,omitempty"`
 	Realm     string            `json:"realm,omitempty"`
+	LocalUser string            `json:"local_user,omitempty"`
 	Source    string            `json:"source,omitempty"`
 	Attrs     map[string]string `json:"attributes,omitempty"`
 	Groups    []string          `json:"groups,omitempty"`
@@ -112,7 +113,7 @@ func (x *explanation) printLogin(t table) {
 
 func (x *explanation) printIdentity(t table) {
 	if id := x.Identity; id != nil {
-		for _, f := range [...][2]string{{"user", id.User}, {"principal", id.Principal}, {"realm", id.Realm}, {"source", id.Source}, {"error", id.Error}} {
+		for _, f := range [...][2]string{{"user", id.User}, {"principal", id.Principal}, {"realm", id.Realm}, {"local_user", id.LocalUser}, {"source", id.Source}, {"error", id.Error}} {
 			if f[1] != "" {
 				t.row(f[0], f[1])
 			}

@@ -66,6 +66,9 @@ func (e *explainer) guess() string {
 // tickets are the mechanisms that a ticket proves somebody by.
 var tickets = []string{"GSSAPI", "GSS-SPNEGO", "KPOP"}
 
+// vouched are those in which the name is what a token or a certificate says.
+var vouched = []string{"EXTERNAL", "OAUTHBEARER", "XOAUTH2"}
+
 // ticket is the identity that a ticket of the name would give. A name without
 // a realm is one of the first realm of the service.
 func (e *explainer) ticket() (auth.Identity, error) {
@@ -158,6 +161,7 @@ func (e *explainer) identify(ctx context.Context) bool {
 		e.refuse(err)
 	}
 	e.id = id
+	said.LocalUser = e.b.localUser(id)
 	said.Groups, said.Attrs = id.Groups, maps.Clone(id.Attrs)
 	maps.DeleteFunc(said.Attrs, func(key, _ string) bool { return key == "principal" || key == "realm" })
 	e.directories(ctx)
@@ -171,6 +175,9 @@ func (e *explainer) proven(ctx context.Context) (auth.Identity, error) {
 		return e.ticket()
 	}
 	recipient, account := auth.SplitLogin(e.q.name, e.peer.Separators)
+	if slices.Contains(vouched, e.q.mechanism) {
+		return auth.Identity{User: e.q.name}, nil
+	}
 	id, err := e.b.asked.Find(ctx, e.peer, account)
 	if errors.Is(err, auth.ErrUnavailable) || errors.Is(err, auth.ErrDenied) {
 		return auth.Identity{User: account}, err

@@ -12,6 +12,7 @@ import (
 	"kpopd/auth/clientcert"
 	"kpopd/auth/krb5"
 	"kpopd/auth/ldap"
+	"kpopd/auth/localname"
 	"kpopd/auth/oauth"
 	"kpopd/config"
 	"kpopd/maildrop"
@@ -41,7 +42,7 @@ type parts struct {
 	scramSecret []byte
 	directories []*ldap.Directory
 	issuers     map[string]*oauth.Authenticator // by the authenticator's name
-	budgets     map[string]*ldap.Budget         // of failed binds, by the directory's name
+	budgets     map[string]*auth.Budget         // of failures, by the authenticator's source
 }
 
 // A builder turns one configuration into parts and collects what is wrong.
@@ -56,6 +57,7 @@ type builder struct {
 	accept *krb5.Acceptor     // nil: no Kerberos
 	auth   auth.Authenticator // nil: no passwords
 	asked  auth.Chain         // what auth asks
+	locals *localname.Rules   // nil: principals have no local names
 	users  userFiles          // those of auth
 	keys   scramKeys          // those of auth that can have secrets for more than passwords
 	// throttle is what bounds guessing. nil: nothing.

@@ -28,6 +28,7 @@ func (b *builder) kerberos() {
 		b.accept.Keys = b.next.keytab
 		b.foreignKeys(k, keys)
 		b.sharedNames(k, keys)
+		b.localNames(k, keys)
 	}
 	if b.old.replay != nil {
 		b.next.replay = b.old.replay
@@ -78,16 +79,12 @@ func (b *builder) foreignKeys(k *config.Kerberos, keys *krb5.KeySet) {
 // sharedNames warns of a keytab in which more than one realm is at home:
 // without account rules that tell them apart, alice of each is alice.
 func (b *builder) sharedNames(k *config.Kerberos, keys *krb5.KeySet) {
-	var homes []string
-	for _, p := range keys.Principals() {
-		letIn := len(k.Realms) == 0 || slices.Contains(k.Realms, p.Realm)
-		if p.Components[0] == k.Service && letIn && !slices.Contains(homes, p.Realm) {
-			homes = append(homes, p.Realm)
-		}
-	}
-	if len(homes) > 1 {
+	letIn := slices.DeleteFunc(homes(k, keys), func(realm string) bool {
+		return len(k.Realms) > 0 && !slices.Contains(k.Realms, realm)
+	})
+	if len(letIn) > 1 {
 		b.warn(k.At("keytab"), "The keytab has keys of several realms: a name that exists in more than one of %s is one user",
-			strings.Join(homes, ", "))
+			strings.Join(letIn, ", "))
 	}
 }
 
@@ -138,6 +135,7 @@ var links = map[string]func(*builder, *config.Authenticator) auth.Authenticator{
 	"ldap":        (*builder).ldap,
 	"certificate": (*builder).certificateUsers,
 	"oauth":       (*builder).oauth,
+	"kerberos":    (*builder).kerberosUsers,
 }
 
 // authenticator builds one link of the chain. nil: an error was noted.

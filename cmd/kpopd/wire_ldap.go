@@ -25,7 +25,7 @@ func (b *builder) directory(a *config.Authenticator) *ldap.Directory {
 		Attributes: l.Attributes, NestedGroups: l.NestedGroups, DisabledAttribute: l.DisabledAttribute,
 		SecretAttribute: l.SecretAttribute, SCRAMIterations: l.SCRAMIterations, SCRAMSecret: b.scramSecret,
 		Timeout: l.Timeout, PoolSize: l.PoolSize, Remember: l.Cache, RememberWrong: l.CacheNegative,
-		LockoutThreshold: l.LockoutThreshold, LockoutWindow: l.LockoutWindow, Budget: b.budget(a.Name),
+		LockoutThreshold: l.LockoutThreshold, LockoutWindow: l.LockoutWindow, Budget: b.budget("ldap " + a.Name),
 		Log: b.log,
 	}
 	for _, e := range l.BindAs {
@@ -37,6 +37,7 @@ func (b *builder) directory(a *config.Authenticator) *ldap.Directory {
 			b.fail(a.At("bind_password_file"), "The password cannot be used: %v", err)
 		}
 	}
+	b.bindByKeytab(a, &c)
 	b.clearPasswords(a)
 	d, err := ldap.New(c)
 	if err != nil {
@@ -82,15 +83,15 @@ func (b *builder) authorities(a *config.Authenticator, path string) *x509.CertPo
 	return pool
 }
 
-// budget returns the failed binds of a directory, which a reload does not
+// budget returns the failures at an authenticator, which a reload does not
 // forget.
-func (b *builder) budget(name string) *ldap.Budget {
+func (b *builder) budget(name string) *auth.Budget {
 	budget := b.old.budgets[name]
 	if budget == nil {
-		budget = &ldap.Budget{}
+		budget = &auth.Budget{}
 	}
 	if b.next.budgets == nil {
-		b.next.budgets = map[string]*ldap.Budget{}
+		b.next.budgets = map[string]*auth.Budget{}
 	}
 	b.next.budgets[name] = budget
 	return budget

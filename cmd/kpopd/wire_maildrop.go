@@ -39,20 +39,25 @@ func (b *builder) maildrops() {
 // accounts are the configuration's account rules for one listener.
 func (b *builder) accounts(l *config.Listener) auth.Accounts {
 	var rules auth.Accounts
+	facts := func(id auth.Identity, p auth.Peer) config.Facts {
+		f := facts(id, p, l)
+		f.LocalUser = b.localUser(id)
+		return f
+	}
 	for i := range b.file.Accounts {
 		a := &b.file.Accounts[i]
 		rules = append(rules, auth.Account{
 			Name: ruleName(a),
 			When: func(id auth.Identity, p auth.Peer) (bool, error) {
-				err := a.Match(facts(id, p, l))
+				err := a.Match(facts(id, p))
 				return err == nil, ruleVerdict(err)
 			},
 			Maildrop: func(id auth.Identity, p auth.Peer) (string, error) {
-				name, err := a.MaildropName(facts(id, p, l))
+				name, err := a.MaildropName(facts(id, p))
 				return name, ruleVerdict(err)
 			},
 			AllowAuthzid: func(id auth.Identity, p auth.Peer) (bool, error) {
-				ok, err := a.AllowAuthzid(facts(id, p, l), id.Authzid)
+				ok, err := a.AllowAuthzid(facts(id, p), id.Authzid)
 				return ok, ruleVerdict(err)
 			},
 			AllowAuthzidFrom: networks(a.AllowAuthzidFrom),

@@ -27,6 +27,7 @@ const (
 // its own.
 var offers = map[string]offer{
 	"GSSAPI":             {(*builder).gssapi, needsKerberos},
+	"GSS-SPNEGO":         {(*builder).spnego, needsKerberos},
 	"SCRAM-SHA-256-PLUS": {(*builder).scram, needsSecrets},
 	"SCRAM-SHA-256":      {(*builder).scram, needsSecrets},
 	"SCRAM-SHA-1-PLUS":   {(*builder).scram, needsSecrets},
@@ -127,6 +128,21 @@ func (b *builder) cram(string, bool) auth.Mechanism {
 }
 
 func (b *builder) gssapi(string, bool) auth.Mechanism {
+	if g := b.kerberosMechanism(); g != nil {
+		return g
+	}
+	return nil
+}
+
+func (b *builder) spnego(string, bool) auth.Mechanism {
+	if g := b.kerberosMechanism(); g != nil {
+		return &krb5.SPNEGO{GSSAPI: g}
+	}
+	return nil
+}
+
+// kerberosMechanism returns nil where there is no Kerberos.
+func (b *builder) kerberosMechanism() *krb5.GSSAPI {
 	if b.accept == nil {
 		return nil
 	}

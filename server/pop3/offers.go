@@ -30,9 +30,13 @@ func (h *Handler) Offers(mechanism string, p auth.Peer) error {
 		return nil
 	}
 	for _, m := range h.Mechanisms {
-		if m.Name() == mechanism && !p.Protected {
-			return errNeedsTLS
+		if m.Name() != mechanism {
+			continue
 		}
+		if mechanism == "EXTERNAL" { // for who shows a certificate
+			return offered(true, p.TLS != nil)
+		}
+		return offered(!p.Protected, false) // or nobody can use it
 	}
 	return errNotOffered
 }

@@ -11,6 +11,7 @@
 #   pop.keytab           pop/localhost and pop/pop.example.test
 #   other.keytab         imap/localhost and host/localhost
 #   partner.keytab       pop/localhost of PARTNER.TEST
+#   ldap.keytab          ldap/localhost
 set -eu
 umask 077
 PATH=$PATH:/usr/sbin:/sbin
@@ -87,8 +88,10 @@ realms() {
 		addprinc -randkey pop/pop.example.test
 		addprinc -randkey imap/localhost
 		addprinc -randkey host/localhost
+		addprinc -randkey ldap/localhost
 		ktadd -q -norandkey -k $dir/pop.keytab pop/localhost pop/pop.example.test
 		ktadd -q -norandkey -k $dir/other.keytab imap/localhost host/localhost
+		ktadd -q -norandkey -k $dir/ldap.keytab ldap/localhost
 	EOF
 	admin PARTNER.TEST <<-EOF
 		addprinc -pw $out krbtgt/PARTNER.TEST@EXAMPLE.TEST

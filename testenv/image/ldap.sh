@@ -5,7 +5,9 @@
 # server, in the foreground, on the address PLAIN (ldap, with StartTLS), on
 # the address TLS (ldaps) and on the socket DIR/ldapi. The certificate comes
 # from KPOPD_TLS_CA, KPOPD_TLS_CERT and KPOPD_TLS_KEY, each PEM; without them
-# a self-signed one is made, whose certificate is DIR/ca.pem.
+# a self-signed one is made, whose certificate is DIR/ca.pem. KPOPD_LDAP_KEYTAB is
+# a keytab in base64 with the key of ldap/localhost, for SASL GSSAPI, by which
+# pop/localhost is the service entry.
 set -eu
 umask 077
 PATH=$PATH:/usr/sbin:/sbin
@@ -42,6 +44,10 @@ configure() {
 		TLSCertificateFile $dir/cert.pem
 		TLSCertificateKeyFile $dir/key.pem
 		TLSVerifyClient allow
+		sasl-host localhost
+		sasl-cbinding tls-endpoint
+		authz-regexp uid=pop/localhost,cn=gssapi,cn=auth cn=kpopd,ou=services,dc=example,dc=test
+		authz-regexp uid=pop/localhost,cn=example.test,cn=gssapi,cn=auth cn=kpopd,ou=services,dc=example,dc=test
 		authz-regexp gidNumber=$(id -g)[+]uidNumber=$(id -u),cn=peercred,cn=external,cn=auth cn=admin,dc=example,dc=test
 		database mdb
 		directory $dir/db
@@ -74,6 +80,11 @@ configure
 if [ ! -e ready ]; then
 	load
 	: >ready
+fi
+if [ -n "${KPOPD_LDAP_KEYTAB:-}" ]; then
+	printf %s "$KPOPD_LDAP_KEYTAB" | base64 -d >ldap.keytab
+	printf '[libdefaults]\n  default_realm = EXAMPLE.TEST\n  dns_canonicalize_hostname = false\n  rdns = false\n' >krb5.conf
+	export KRB5_KTNAME="$dir/ldap.keytab" KRB5_CONFIG="$dir/krb5.conf"
 fi
 socket=$(printf %s "$dir/ldapi" | sed 's,/,%2F,g')
 exec slapd -d none -f slapd.conf -h "ldap://$plain/ ldaps://$tls/ ldapi://$socket/"

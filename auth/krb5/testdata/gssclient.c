@@ -7,7 +7,9 @@
  * for (RFC 2744), LAYER is 1, 2 or 4, SIZE the longest token it takes, BINDINGS application data in hex or "-" for none.
  * It reads challenges and writes responses as lines of hex. After the last
  * response it reads "w HEX" and writes HEX wrapped, or "u HEX" and writes
- * whether the token was encrypted, and what is in it.
+ * whether the token was encrypted, and what is in it, or "m HEX" and writes a
+ * MIC of HEX, or "v HEX" and writes whether HEX is a MIC of "list". With a LAYER of 0 it is
+ * GSS-SPNEGO instead: the context is negotiated (RFC 4178), the layer is not.
  */
 #include <gssapi/gssapi.h>
 #include <stdio.h>
@@ -15,6 +17,7 @@
 #include <string.h>
 
 static gss_OID_desc krb5_mech = { 9, "\x2a\x86\x48\x86\xf7\x12\x01\x02\x02" };
+static gss_OID_desc spnego_mech = { 6, "\x2b\x06\x01\x05\x05\x02" };
 static gss_OID_desc hostbased = { 10, "\x2a\x86\x48\x86\xf7\x12\x01\x02\x01\x04" };
 
 static void check(const char *what, OM_uint32 major, OM_uint32 minor)
@@ -65,7 +68,7 @@ static void challenge(gss_buffer_t b)
 	from_hex(line, b);
 }
 
-static gss_ctx_id_t establish(char *target, OM_uint32 flags, char *bindings)
+static gss_ctx_id_t establish(char *target, OM_uint32 flags, char *bindings, gss_OID mech)
 {
 	OM_uint32 major, minor;
 	gss_ctx_id_t ctx = GSS_C_NO_CONTEXT;
@@ -81,7 +84,7 @@ static gss_ctx_id_t establish(char *target, OM_uint32 flags, char *bindings)
 	major = gss_import_name(&minor, &name, &hostbased, &server);
 	check("import name", major, minor);
 	for (;;) {
-		major = gss_init_sec_context(&minor, GSS_C_NO_CREDENTIAL, &ctx, server, &krb5_mech, flags, 0,
+		major = gss_init_sec_context(&minor, GSS_C_NO_CREDENTIAL, &ctx, server, mech, flags, 0,
 		    binding, &in, NULL, &out, NULL, NULL);
 		check("init", major, minor);
 		write_hex("", &out);
@@ -121,18 +124,32 @@ int main(int argc, char **argv)
 	if (argc != 7)
 		return 2;
 	int layer = atoi(argv[3]), sealed;
-	gss_ctx_id_t ctx = establish(argv[1], atoi(argv[2]), argv[6]);
+	gss_ctx_id_t ctx = establish(argv[1], atoi(argv[2]), argv[6], layer ? &krb5_mech : &spnego_mech);
 	OM_uint32 major, minor;
 	gss_buffer_desc in, out;
 	char *line;
 
-	negotiate(ctx, layer, atol(argv[4]), argv[5]);
+	if (layer)
+		negotiate(ctx, layer, atol(argv[4]), argv[5]);
+	else if (atoi(argv[2]) & GSS_C_CONF_FLAG)
+		layer = 4;
 	while ((line = read_line()) != NULL) {
 		from_hex(line + 2, &in);
 		if (line[0] == 'w') {
 			major = gss_wrap(&minor, ctx, layer == 4, GSS_C_QOP_DEFAULT, &in, NULL, &out);
 			check("wrap", major, minor);
 			write_hex("", &out);
+		} else if (line[0] == 'm') {
+			major = gss_get_mic(&minor, ctx, GSS_C_QOP_DEFAULT, &in, &out);
+			check("MIC", major, minor);
+			write_hex("", &out);
+		} else if (line[0] == 'v') {
+			gss_buffer_desc list = { 4, "list" };
+			major = gss_verify_mic(&minor, ctx, &list, &in, NULL);
+			check("verify MIC", major, minor);
+			out.length = 0;
+			out.value = NULL;
+			write_hex("right", &out);
 		} else {
 			major = gss_unwrap(&minor, ctx, &in, &out, &sealed, NULL);
 			check("unwrap", major, minor);
