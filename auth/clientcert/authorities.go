@@ -30,7 +30,7 @@ type Authorities struct {
 // certificates. One whose issuer is among them is an intermediate, which itself
 // may be revoked; all others are trusted as they are.
 func LoadAuthorities(path string) (*Authorities, error) {
-	data, _, err := readFile(path, maxAuthorities)
+	data, _, err := auth.ReadFile(path, maxAuthorities, 0)
 	if err != nil {
 		return nil, err
 	}

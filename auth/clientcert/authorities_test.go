@@ -101,7 +101,7 @@ func TestLoadAuthorities(t *testing.T) {
 		{"no PEM", "no PEM certificate", []byte("hello")},
 		{"a key", "PRIVATE KEY besides", append(ca.PEM, client.Key...)},
 		{"no certificate", "x509", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte{1, 2, 3}})},
-		{"large", "larger than 1 MiB", make([]byte, 1<<20+1)},
+		{"large", "larger than 1024 KiB", make([]byte, 1<<20+1)},
 	} {
 		if _, err := clientcert.LoadAuthorities(write(t, "", c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want %q", c.name, err, c.want)

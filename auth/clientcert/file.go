@@ -2,21 +2,17 @@ package clientcert
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	"kpopd/auth"
 )
 
 const (
 	lookEvery = time.Second
 	maxLists  = 64 << 20 // octets of a file of lists
-	// settled is how old a file must be for its times to tell a change: clocks
-	// of file systems tick in milliseconds, some in seconds.
-	settled = 2 * time.Second
 )
 
 // A file holds lists, and is read again when it has changed.
@@ -28,7 +24,7 @@ type file struct {
 	due     atomic.Int64 // after started: when to look again
 
 	mu      sync.Mutex
-	stamp   stamp
+	stamp   auth.Stamp
 	lastErr string
 	lists   atomic.Pointer[[]*list]
 }
@@ -48,7 +44,7 @@ func (f *file) current() []*list {
 func (f *file) look() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if info, err := os.Stat(f.path); err == nil && f.stamp.isOf(info) {
+	if f.stamp.IsOf(f.path) {
 		return
 	}
 	err := f.read()
@@ -63,7 +59,7 @@ func (f *file) look() {
 
 // read reads the file and puts its lists in force. f.mu is held, or f is new.
 func (f *file) read() error {
-	data, s, err := readFile(f.path, maxLists)
+	data, s, err := auth.ReadFile(f.path, maxLists, 0)
 	f.stamp = s
 	if err != nil {
 		return err
@@ -80,46 +76,3 @@ func (f *file) read() error {
 	f.lists.Store(&lists)
 	return nil
 }
-
-// readFile reads a regular file of at most max octets.
-func readFile(path string, max int64) ([]byte, stamp, error) {
-	// A FIFO must not block, nor a terminal take over.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
-	if err != nil {
-		return nil, stamp{}, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, stamp{}, err
-	case !info.Mode().IsRegular():
-		return nil, stampOf(info), fmt.Errorf("%s: not a regular file", path)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, max+1))
-	if err == nil && int64(len(data)) > max {
-		err = fmt.Errorf("%s: larger than %d MiB", path, max>>20)
-	}
-	return data, stampOf(info), err
-}
-
-// A stamp tells one state of a file from another.
-type stamp struct {
-	device, inode uint64
-	size          int64
-	modified      time.Time
-	final         bool // the file was settled when it was read
-}
-
-func stampOf(info os.FileInfo) stamp {
-	s := stamp{size: info.Size(), modified: info.ModTime()}
-	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
-		s.device, s.inode = uint64(sys.Dev), sys.Ino
-	}
-	// A time in the future is that of a wrong clock, and as final.
-	s.final = time.Since(s.modified).Abs() > settled
-	return s
-}
-
-// isOf reports whether info is of the same state of the same file, for sure.
-func (s stamp) isOf(info os.FileInfo) bool { return s.final && s == stampOf(info) }

@@ -1,16 +1,15 @@
 package krb5
 
 import (
-	"errors"
+	"crypto/sha256"
 	"fmt"
-	"io"
-	"io/fs"
 	"log/slog"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"kpopd/auth"
 )
 
 const (
@@ -46,8 +45,9 @@ type Keytab struct {
 	unusable atomic.Bool  // the last look found a file that cannot be used
 
 	mu       sync.Mutex
-	loaded   fs.FileInfo
-	complain string // the last trouble logged
+	loaded   auth.Stamp
+	sum      [sha256.Size]byte // of what was loaded
+	complain string            // the last trouble logged
 }
 
 var _ KeySource = (*Keytab)(nil)
@@ -126,13 +126,8 @@ func (k *Keytab) Prepare() (keys *KeySet, commit func(), err error) {
 func (k *Keytab) refresh() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	info, err := os.Stat(k.path)
-	if err == nil {
-		if same(info, k.loaded) {
-			k.complain = ""
-			k.unusable.Store(false)
-			return
-		}
+	var err error
+	if !k.loaded.IsOf(k.path) {
 		err = k.load()
 	}
 	k.unusable.Store(err != nil)
@@ -146,11 +141,6 @@ func (k *Keytab) refresh() {
 	}
 }
 
-// same reports whether two looks at a file saw the same.
-func same(a, b fs.FileInfo) bool {
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.Mode() == b.Mode() && a.ModTime().Equal(b.ModTime())
-}
-
 // load reads, checks and swaps.
 func (k *Keytab) load() error {
 	loaded, err := k.parse()
@@ -162,16 +152,17 @@ func (k *Keytab) load() error {
 
 // A loadedKeytab is the file as one look at it found it.
 type loadedKeytab struct {
-	keys []Key
-	set  *KeySet
-	info fs.FileInfo
+	keys  []Key
+	set   *KeySet
+	stamp auth.Stamp
+	sum   [sha256.Size]byte
 }
 
 // parse reads and checks.
 func (k *Keytab) parse() (loadedKeytab, error) {
-	b, info, err := k.read()
+	b, stamp, err := auth.ReadFile(k.path, maxKeytab, 0o007)
 	if err != nil {
-		return loadedKeytab{}, err
+		return loadedKeytab{}, fmt.Errorf("keytab: %w", err)
 	}
 	keys, err := parseKeytab(b)
 	if err != nil {
@@ -181,55 +172,23 @@ func (k *Keytab) parse() (loadedKeytab, error) {
 	if !set.HasService(k.Service) {
 		return loadedKeytab{}, fmt.Errorf("keytab %s: krb5: no usable key for %s/*", k.path, k.Service)
 	}
-	return loadedKeytab{keys, set, info}, nil
+	return loadedKeytab{keys, set, stamp, sha256.Sum256(b)}, nil
 }
 
-// use swaps.
+// use swaps, unless there is nothing new.
 func (k *Keytab) use(loaded loadedKeytab) {
+	same := loaded.sum == k.sum && loaded.stamp.Mode == k.loaded.Mode
+	k.loaded, k.sum = loaded.stamp, loaded.sum
+	if same {
+		return
+	}
 	old, set := k.set.Load(), loaded.set
 	if kept := k.retire(old, set); len(kept) > 0 {
 		set = newKeySet(append(loaded.keys, kept...))
 	}
 	k.set.Store(set)
-	k.loaded = loaded.info
 	k.report(old, set)
 }
-
-// read returns the octets of the file, if it is fit to hold keys.
-func (k *Keytab) read() ([]byte, fs.FileInfo, error) {
-	// Looked at before it is opened: opening a FIFO would wait for its writer.
-	if info, err := os.Stat(k.path); err != nil {
-		return nil, nil, fmt.Errorf("krb5: %w", err)
-	} else if !info.Mode().IsRegular() {
-		return nil, nil, fmt.Errorf("keytab %s: krb5: not a regular file", k.path)
-	}
-	f, err := os.Open(k.path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("krb5: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, nil, fmt.Errorf("krb5: %w", err)
-	}
-	if info.Mode().Perm()&0o007 != 0 {
-		return nil, nil, fmt.Errorf("keytab %s: krb5: open to everyone (mode %04o): chmod o= it", k.path, info.Mode().Perm())
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxKeytab+1))
-	if err != nil {
-		return nil, nil, fmt.Errorf("krb5: %w", err)
-	}
-	if len(b) > maxKeytab {
-		return nil, nil, fmt.Errorf("keytab %s: krb5: larger than %d octets", k.path, maxKeytab)
-	}
-	// A file that grew while it was read will have another look's size.
-	if after, err := f.Stat(); err != nil || !same(info, after) || int64(len(b)) != info.Size() {
-		return nil, nil, fmt.Errorf("keytab %s: %w", k.path, errKeytabBusy)
-	}
-	return b, info, nil
-}
-
-var errKeytabBusy = errors.New("krb5: it changed while it was read")
 
 // retire returns the keys of the old set that are not in the new one and that
 // are still to be tried.
@@ -255,8 +214,8 @@ func (k *Keytab) retire(old, set *KeySet) []Key {
 
 // report logs a change of keys.
 func (k *Keytab) report(old, set *KeySet) {
-	if k.loaded.Mode().Perm()&0o070 != 0 {
-		k.Log.Warn("keytab is open to its group", "path", k.path, "mode", k.loaded.Mode().Perm().String())
+	if k.loaded.Mode.Perm()&0o070 != 0 {
+		k.Log.Warn("keytab is open to its group", "path", k.path, "mode", k.loaded.Mode.Perm().String())
 	}
 	if old == nil {
 		return

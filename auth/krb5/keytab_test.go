@@ -299,6 +299,37 @@ func TestKeytabReload(t *testing.T) {
 	})
 }
 
+// TestKeytabSameTimes replaces keys by others of the same size in the same file,
+// whose times are put back, as programs do that copy files with their times.
+func TestKeytabSameTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "keytab")
+		writeKeytab(t, path, testKey(popService, 1, 18, 1))
+		k, err := LoadKeytab(path, KeytabOptions{Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		two := testKey(popService, 2, 18, 2)
+		before, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, appendKeytab(nil, []Key{two}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, before.ModTime(), before.ModTime()); err != nil {
+			t.Fatal(err)
+		}
+		second()
+		if after, err := os.Stat(path); err != nil || !os.SameFile(before, after) || after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
+			t.Fatal("the file can be told from the one before", err)
+		}
+		if got := k.Keys().Lookup(popService, 2, 18); len(got) != 1 || !got[0].same(two) {
+			t.Errorf("the new keys are not there: %v", got)
+		}
+	})
+}
+
 func TestLoadKeytabRefuses(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "keytab")

@@ -183,9 +183,9 @@ func loginPrincipal(c *Client, name, path string) (Principal, error) {
 
 // onlyPrincipal returns the principal of a keytab that has no other.
 func onlyPrincipal(path string) (Principal, error) {
-	b, _, err := (&Keytab{path: path}).read()
+	b, _, err := auth.ReadFile(path, maxKeytab, 0o007)
 	if err != nil {
-		return Principal{}, err
+		return Principal{}, fmt.Errorf("keytab: %w", err)
 	}
 	keys, err := parseKeytab(b)
 	if err != nil {

@@ -2,20 +2,15 @@ package userfile
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"syscall"
 	"time"
+
+	"kpopd/auth"
 )
 
 const (
 	lookEvery = time.Second
 	maxFile   = 64 << 20
-	// settled is how old a file must be for its times to tell a change: clocks
-	// of file systems tick in milliseconds, some in seconds.
-	settled = 2 * time.Second
 )
 
 // current returns the users, read anew if the file has changed. One login in a
@@ -32,7 +27,7 @@ func (f *File) current() *table {
 func (f *File) look() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if info, err := os.Stat(f.path); err == nil && f.stamp.isOf(info) {
+	if f.stamp.IsOf(f.path) {
 		return
 	}
 	before := f.users.Load()
@@ -58,7 +53,7 @@ func (f *File) Reload() error {
 // read reads the file and puts its users in force. f.mu is held. The stamp is
 // also that of a file that is not usable, which is not read every second.
 func (f *File) read() error {
-	data, s, err := readFile(f.path)
+	data, s, err := auth.ReadFile(f.path, maxFile, 0o006)
 	f.stamp = s
 	if err != nil {
 		return fmt.Errorf("user file: %w", err)
@@ -74,59 +69,4 @@ func (f *File) read() error {
 	}
 	f.lastErr = ""
 	return nil
-}
-
-// readFile reads a file of secrets, and refuses one that anybody may read or
-// change.
-func readFile(path string) ([]byte, stamp, error) {
-	// A FIFO must not block, nor a terminal take over.
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
-	if err != nil {
-		return nil, stamp{}, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, stamp{}, err
-	}
-	s := stampOf(info)
-	switch mode := info.Mode(); {
-	case !mode.IsRegular():
-		return nil, s, fmt.Errorf("%s: not a regular file", path)
-	case mode.Perm()&0o006 != 0:
-		return nil, s, fmt.Errorf("%s: mode %#o lets everybody at its secrets: chmod o-rw it", path, mode.Perm())
-	case info.Size() > maxFile:
-		return nil, s, fmt.Errorf("%s: larger than %d MiB", path, maxFile>>20)
-	}
-	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = errors.New("grows while it is read")
-	}
-	return data, s, err
-}
-
-// A stamp tells one state of a file from another.
-type stamp struct {
-	device, inode   uint64
-	size            int64
-	mode            os.FileMode
-	modified, state time.Time // state: of the inode, chmod included
-	final           bool      // the file was settled when it was read
-}
-
-func stampOf(info os.FileInfo) stamp {
-	s := stamp{size: info.Size(), mode: info.Mode(), modified: info.ModTime()}
-	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
-		s.device, s.inode = uint64(sys.Dev), sys.Ino
-		s.state = time.Unix(sys.Ctim.Unix())
-	}
-	// A time in the future is that of a wrong clock, and as final.
-	s.final = time.Since(s.modified).Abs() > settled && time.Since(s.state).Abs() > settled
-	return s
-}
-
-// isOf reports whether info is of the same state of the same file, for sure.
-func (s stamp) isOf(info os.FileInfo) bool {
-	now := stampOf(info)
-	return s.final && s == now
 }

@@ -67,7 +67,7 @@ func TestReload(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		wants(t, f, "alice", "four", "")
-		checkLog(t, &log, "chmod o-rw", "four")
+		checkLog(t, &log, "chmod o=", "four")
 	})
 }
 
@@ -149,7 +149,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	for name, message := range map[string]string{
 		"absent": "no such file", ".": "not a regular file", "fifo": "not a regular file",
-		"readable": "lets everybody at its secrets", "writable": "lets everybody at its secrets", "huge": "larger than 64 MiB",
+		"readable": "lets everybody at its secrets", "writable": "lets everybody at its secrets", "huge": "larger than 65536 KiB",
 	} {
 		_, err := userfile.Open(path(name), nil)
 		if err == nil || !strings.Contains(err.Error(), message) || !strings.Contains(err.Error(), dir) || strings.Contains(err.Error(), "hunter2") {

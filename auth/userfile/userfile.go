@@ -62,7 +62,7 @@ type File struct {
 	share  int64               // of memory, the least that one hash takes
 
 	mu      sync.Mutex // held while reading the file
-	stamp   stamp
+	stamp   auth.Stamp
 	sum     [sha256.Size]byte // of the content in force
 	lastErr string
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
 
 	"kpopd/auth"
@@ -65,13 +64,16 @@ func (b *builder) clearPasswords(a *config.Authenticator) {
 	}
 }
 
+// maxAuthorities bounds a file of authorities, in octets.
+const maxAuthorities = 16 << 20
+
 // authorities reads those that may sign a server's certificate. nil: the
 // system's.
 func (b *builder) authorities(a *config.Authenticator, path string) *x509.CertPool {
 	if path == "" {
 		return nil
 	}
-	pem, err := os.ReadFile(path)
+	pem, _, err := auth.ReadFile(path, maxAuthorities, 0)
 	if err != nil {
 		b.fail(a.At("ca_file"), "The authorities cannot be read: %v", err)
 		return nil
@@ -103,17 +105,7 @@ const maxPasswordFile = 4096
 // readPassword reads a file that holds one password and perhaps a line end.
 // The error says nothing of what is in it.
 func readPassword(path string) (auth.Secret, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", err
-	}
-	switch {
-	case !info.Mode().IsRegular() || info.Size() > maxPasswordFile:
-		return "", fmt.Errorf("%s is no file with a password", path)
-	case info.Mode().Perm()&0o006 != 0:
-		return "", fmt.Errorf("everybody may access %s (mode %04o)", path, info.Mode().Perm())
-	}
-	data, err := os.ReadFile(path)
+	data, _, err := auth.ReadFile(path, maxPasswordFile, 0o006)
 	if err != nil {
 		return "", err
 	}
