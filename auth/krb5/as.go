@@ -115,6 +115,25 @@ func (x *asExchange) prove(ctx context.Context, request *kdcReqMsg, addr string,
 	if err != nil {
 		return nil, err
 	}
+	message, err := provenRequest(request, offered, key)
+	if err != nil {
+		return nil, err
+	}
+	if x.proving != nil {
+		if err := x.proving(); err != nil {
+			return nil, err
+		}
+	}
+	reply, err := askKDC(ctx, addr, message)
+	if err != nil {
+		return nil, err
+	}
+	return parseASReply(reply)
+}
+
+// provenRequest encodes request with a timestamp in key, and the cookie of the KDC
+// if it gave one (RFC 6113 §5.2).
+func provenRequest(request *kdcReqMsg, offered []paData, key types.EncryptionKey) ([]byte, error) {
 	proof, err := timestamp(key)
 	if err != nil {
 		return nil, err
@@ -127,16 +146,7 @@ func (x *asExchange) prove(ctx context.Context, request *kdcReqMsg, addr string,
 	if err != nil {
 		return nil, fmt.Errorf("krb5: encode AS-REQ: %w", err)
 	}
-	if x.proving != nil {
-		if err := x.proving(); err != nil {
-			return nil, err
-		}
-	}
-	reply, err := askKDC(ctx, addr, message)
-	if err != nil {
-		return nil, err
-	}
-	return parseASReply(reply)
+	return message, nil
 }
 
 func find(all []paData, kind int32) *paData {

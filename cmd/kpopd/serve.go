@@ -139,10 +139,7 @@ func (s *service) apply() config.Diagnostics {
 		return diags
 	}
 	s.log.begin(file.Log.Format)
-	if s.parts == nil && s.audit == nil {
-		s.server.Log, s.audit = s.log.Logger, audit.New(s.log.Logger)
-		s.server.Recorder = s.audit
-	}
+	s.beginAudit()
 	next, more := build(file, s.parts, s.log.Logger)
 	diags = append(diags, more...)
 	if diags.HasErrors() {

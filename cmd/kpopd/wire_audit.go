@@ -58,6 +58,15 @@ func (s *service) moveAudit(f *config.File) (keep func(bool), err error) {
 	}, nil
 }
 
+// beginAudit makes what records, once there is a log to complain in.
+func (s *service) beginAudit() {
+	if s.audit != nil {
+		return
+	}
+	s.server.Log, s.audit = s.log.Logger, audit.New(s.log.Logger)
+	s.server.Recorder = s.audit
+}
+
 func (s *service) closeAudit() {
 	if s.audit == nil {
 		return

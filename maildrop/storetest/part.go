@@ -73,7 +73,12 @@ func part(s *suite) {
 		}
 		s.closeDrop(d)
 	}
-	d := s.open(of("fred"), "host")
+	s.partUpdate(of("fred"), whole)
+}
+
+// partUpdate: the removal of the second of fred's messages leaves all others.
+func (s *suite) partUpdate(fred *maildrop.Part, whole []maildrop.Message) {
+	d := s.open(fred, "host")
 	s.deliver("host", stamped[0].text)
 	s.disturb("host")
 	if e, err := d.Envelope(s.ctx, 2); e.Recipient != "FRED@host.test" || err != nil {
