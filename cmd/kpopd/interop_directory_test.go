@@ -217,7 +217,7 @@ func TestDirectoryReturns(t *testing.T) {
 		wg.Wait()
 	})
 	d.log.await(t, "directory server is back", nil)
-	before := taken.Load() // of the probe; the connections of binds are others
+	before := taken.Load()                                                                    // of the probe; the connections of binds are others
 	if reply := pass(t, d, "alice", w.Password("alice")); !strings.HasPrefix(reply, "+OK ") { // bob's is remembered
 		t.Errorf("by the first server: %s", reply)
 	}
