@@ -75,7 +75,7 @@ func (c *Client) begin(ctx context.Context) (context.Context, func(), error) {
 func (c *Client) kdcs(ctx context.Context, realm string) ([]string, error) {
 	conf := cmp.Or(c.Conf, &Conf{})
 	addrs, err := slices.Clone(conf.kdcs[realm]), error(nil)
-	if addrs == nil && !conf.noLookup {
+	if addrs == nil && !isFalse(conf.lookup) {
 		addrs, err = c.lookUp(ctx, realm)
 	}
 	if len(addrs) == 0 {
