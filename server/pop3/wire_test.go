@@ -39,9 +39,12 @@ func (d *duplex) RemoteAddr() net.Addr               { return d.remote }
 func (d *duplex) SetReadDeadline(t time.Time) error  { return d.in.SetReadDeadline(t) }
 func (d *duplex) SetWriteDeadline(t time.Time) error { return d.out.SetWriteDeadline(t) }
 
+// Close stops reading first: what the other side says to the end of what it
+// hears is lost.
 func (d *duplex) Close() error {
+	err := d.in.Close()
 	d.out.Close()
-	return d.in.Close()
+	return err
 }
 
 func (d *duplex) SetDeadline(t time.Time) error {
