@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,10 @@ import (
 // TLS or a security layer. Those octets belong to nobody, so the connection
 // ends (RFC 2595 §4).
 var ErrPipelined = errors.New("server: input pending behind the start of protection")
+
+// maxNameText is the longest name in a certificate that is logged, in octets of
+// DER.
+const maxNameText = 4096
 
 type leafKey struct{}
 
@@ -112,10 +117,19 @@ func (c *Conn) clientAttrs() []slog.Attr {
 	}
 	cert := c.tlsState.PeerCertificates[0]
 	return []slog.Attr{
-		slog.String("client_subject", Clip(cert.Subject.String(), 256)),
-		slog.String("client_issuer", Clip(cert.Issuer.String(), 256)),
+		slog.String("client_subject", Clip(nameText(cert.RawSubject, cert.Subject), 256)),
+		slog.String("client_issuer", Clip(nameText(cert.RawIssuer, cert.Issuer), 256)),
 		slog.String("client_serial", Clip(cert.SerialNumber.Text(16), 256)),
 	}
+}
+
+// nameText is a name of a stranger's certificate. One that is too long is not
+// written out: package pkix takes seconds for what fits into a certificate.
+func nameText(der []byte, name pkix.Name) string {
+	if len(der) > maxNameText {
+		return "(too long)"
+	}
+	return name.String()
 }
 
 // TLS is the state of the connection's TLS; nil: it is in the clear.

@@ -4,6 +4,9 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"io"
 	"net"
@@ -14,6 +17,7 @@ import (
 	"time"
 
 	"kpopd/server"
+	"kpopd/testenv"
 )
 
 // newTLSFixture has two certificates. Its sessions speak in the clear until
@@ -266,6 +270,33 @@ func TestStalledHandshake(t *testing.T) {
 				t.Errorf("log: %s", log)
 			}
 		})
+	}
+}
+
+// TestLongNames: the names in a stranger's certificate are not written out
+// where they are so long that it would take seconds.
+func TestLongNames(t *testing.T) {
+	var r recorder
+	f := newTLSFixture()
+	f.Recorder, f.endpoint.TLS.ClientAuth = &r, tls.RequestClientCert
+	client, err := authority.Issue(testenv.Client{Edit: func(c *x509.Certificate) {
+		for range 500 {
+			c.Subject.ExtraNames = append(c.Subject.ExtraNames, pkix.AttributeTypeAndValue{Type: asn1.ObjectIdentifier{2, 5, 4, 4}, Value: "A"})
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := clientConfig("one.example")
+	config.Certificates = []tls.Certificate{client.Pair(t)}
+	c, _ := f.connect("192.0.2.1")
+	if _, err := stls(t, c, config); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	f.sessions.Wait()
+	if log := strings.Join(r.events, "\n"); !strings.Contains(log, "client_subject=(too long)") {
+		t.Errorf("events: %s", log)
 	}
 }
 
