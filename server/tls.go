@@ -20,6 +20,11 @@ var ErrPipelined = errors.New("server: input pending behind the start of protect
 // DER.
 const maxNameText = 4096
 
+// maxShown is the most that a client's certificates may take, in octets of DER:
+// five times what a chain of four takes. TLS has room for 256 KiB, which take
+// ten times as much memory for as long as the connection lasts.
+const maxShown = 32 << 10
+
 type leafKey struct{}
 
 // TLSConfig returns a server's configuration that chooses among certs by the
@@ -32,6 +37,16 @@ func TLSConfig(certs []tls.Certificate, min uint16) *tls.Config {
 	return &tls.Config{
 		MinVersion: max(min, tls.VersionTLS12),
 		NextProtos: []string{"pop3"},
+		VerifyPeerCertificate: func(shown [][]byte, _ [][]*x509.Certificate) error {
+			n := 0
+			for _, cert := range shown {
+				n += len(cert)
+			}
+			if n > maxShown {
+				return fmt.Errorf("server: the client shows %d octets of certificates", n)
+			}
+			return nil
+		},
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			cert := choose(certs, hello)
 			if slot, ok := hello.Context().Value(leafKey{}).(**tls.Certificate); ok {

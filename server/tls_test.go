@@ -273,30 +273,45 @@ func TestStalledHandshake(t *testing.T) {
 	}
 }
 
-// TestLongNames: the names in a stranger's certificate are not written out
-// where they are so long that it would take seconds.
-func TestLongNames(t *testing.T) {
-	var r recorder
-	f := newTLSFixture()
-	f.Recorder, f.endpoint.TLS.ClientAuth = &r, tls.RequestClientCert
+// namedAtLength returns a client's certificate with a name of n parts.
+func namedAtLength(t *testing.T, n int) tls.Certificate {
+	t.Helper()
 	client, err := authority.Issue(testenv.Client{Edit: func(c *x509.Certificate) {
-		for range 500 {
+		for range n {
 			c.Subject.ExtraNames = append(c.Subject.ExtraNames, pkix.AttributeTypeAndValue{Type: asn1.ObjectIdentifier{2, 5, 4, 4}, Value: "A"})
 		}
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := clientConfig("one.example")
-	config.Certificates = []tls.Certificate{client.Pair(t)}
-	c, _ := f.connect("192.0.2.1")
-	if _, err := stls(t, c, config); err != nil {
-		t.Fatal(err)
-	}
-	c.Close()
-	f.sessions.Wait()
-	if log := strings.Join(r.events, "\n"); !strings.Contains(log, "client_subject=(too long)") {
-		t.Errorf("events: %s", log)
+	return client.Pair(t)
+}
+
+// TestLongNames: the names in a stranger's certificate are not written out
+// where they are so long that it would take seconds, and a certificate that
+// would take megabytes ends the connection.
+func TestLongNames(t *testing.T) {
+	for parts, want := range map[int]string{500: "client_subject=(too long)", 5000: "octets of certificates"} {
+		var r recorder
+		f := newTLSFixture()
+		f.Recorder, f.endpoint.TLS.ClientAuth = &r, tls.RequestClientCert
+		config := clientConfig("one.example")
+		config.Certificates = []tls.Certificate{namedAtLength(t, parts)}
+		c, _ := f.connect("192.0.2.1")
+		conn, err := stls(t, c, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if parts > 500 { // TLS 1.3 tells it behind the handshake
+			if _, err := conn.Read(make([]byte, 1)); err == nil {
+				t.Error("the connection goes on")
+			}
+		}
+		c.Close()
+		f.sessions.Wait()
+		if log := strings.Join(r.events, "\n") + f.log.String(); !strings.Contains(log, want) {
+			t.Errorf("%d parts: %s", parts, log)
+		}
 	}
 }
 
