@@ -29,6 +29,7 @@ type assertion struct{ attr, value string }
 type query struct {
 	filter   string
 	computed []assertion // equality only
+	secret   string      // the attribute with secrets, if they are needed
 }
 
 // newQuery renders a filter (RFC 4515 §3), and takes it apart to see where in
