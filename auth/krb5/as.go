@@ -72,14 +72,12 @@ func (c *Client) ticket(ctx context.Context, x asExchange) (t *Ticket, err error
 	if err != nil {
 		return nil, fmt.Errorf("krb5: encode AS-REQ: %w", err)
 	}
-	reply, addr, err := c.ask(ctx, x.client.Realm, message)
-	if err != nil {
-		return nil, err
-	}
-	rep, err := parseASReply(reply)
+	rep, addr, err := c.ask(ctx, x.client.Realm, message)
 	var refused *kdcError
 	if errors.As(err, &refused) && refused.code == errorcode.KDC_ERR_PREAUTH_REQUIRED {
-		rep, err = x.prove(ctx, &request, addr, refused.data)
+		if message, err = x.prove(&request, refused.data); err == nil {
+			rep, err = c.askOne(ctx, addr, message)
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -98,9 +96,9 @@ func (x *asExchange) request() kdcReqMsg {
 	}}
 }
 
-// prove sends the request again with an encrypted timestamp (RFC 4120 §5.2.7.2),
-// in an enctype that the KDC has named.
-func (x *asExchange) prove(ctx context.Context, request *kdcReqMsg, addr string, data []byte) (*kdcRepMsg, error) {
+// prove makes the request again with an encrypted timestamp (RFC 4120
+// §5.2.7.2), in an enctype that the KDC has named.
+func (x *asExchange) prove(request *kdcReqMsg, data []byte) ([]byte, error) {
 	var offered []paData
 	if err := unmarshalAll(data, &offered); err != nil {
 		return nil, fmt.Errorf("%w: METHOD-DATA", errKDCAnswer)
@@ -115,25 +113,6 @@ func (x *asExchange) prove(ctx context.Context, request *kdcReqMsg, addr string,
 	if err != nil {
 		return nil, err
 	}
-	message, err := provenRequest(request, offered, key)
-	if err != nil {
-		return nil, err
-	}
-	if x.proving != nil {
-		if err := x.proving(); err != nil {
-			return nil, err
-		}
-	}
-	reply, err := askKDC(ctx, addr, message)
-	if err != nil {
-		return nil, err
-	}
-	return parseASReply(reply)
-}
-
-// provenRequest encodes request with a timestamp in key, and the cookie of the KDC
-// if it gave one (RFC 6113 §5.2).
-func provenRequest(request *kdcReqMsg, offered []paData, key types.EncryptionKey) ([]byte, error) {
 	proof, err := timestamp(key)
 	if err != nil {
 		return nil, err
@@ -145,6 +124,9 @@ func provenRequest(request *kdcReqMsg, offered []paData, key types.EncryptionKey
 	message, err := marshalApp(asnAppTag.ASREQ, *request)
 	if err != nil {
 		return nil, fmt.Errorf("krb5: encode AS-REQ: %w", err)
+	}
+	if x.proving != nil {
+		return message, x.proving()
 	}
 	return message, nil
 }
