@@ -145,6 +145,9 @@ func New(c Config) (*Directory, error) {
 	if (len(c.URLs) == 0) == (c.Discover == "") || (c.Filter == nil) == (len(c.BindAs) == 0) {
 		return nil, errors.New("ldap: a directory needs URLs or a domain, and either a filter or names to bind as")
 	}
+	if err := c.wellFormed(); err != nil {
+		return nil, err
+	}
 	for _, name := range c.Attributes {
 		if auth.IsProofAttr(name) {
 			return nil, fmt.Errorf("ldap: the attribute %q has the name of what a ticket or a certificate says", name)

@@ -51,7 +51,7 @@ func (s *session) auth(ctx context.Context, args []string) error {
 // noMechanism says why a mechanism cannot be used.
 func (s *session) noMechanism(name string) *Error {
 	e := unoffered("This mechanism is not offered here")
-	if errors.Is(s.h.Offers(name, s.peer()), errNeedsTLS) {
+	if errors.Is(s.h.Offers(name, s.peer()), ErrNeedsTLS) {
 		e.Err = s.needTLS().Err
 	}
 	return e
