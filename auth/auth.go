@@ -151,7 +151,7 @@ type Peer struct {
 }
 
 // A Credential is what a client shows to prove a name at one go: [Password],
-// [APOP], [Bearer] or [Certificate].
+// [APOP], [CRAMMD5], [Bearer] or [Certificate].
 type Credential interface{ credential() }
 
 // A Password is a name and its password, from USER and PASS (RFC 1939 §7) or
@@ -166,6 +166,14 @@ type Password struct {
 type APOP struct {
 	User      string
 	Timestamp string
+	Digest    string // 32 lower-case hexadecimal digits
+}
+
+// A CRAMMD5 is a name and the HMAC-MD5 of a challenge under a shared secret
+// (RFC 2195 §2).
+type CRAMMD5 struct {
+	User      string
+	Challenge string
 	Digest    string // 32 lower-case hexadecimal digits
 }
 
@@ -185,6 +193,7 @@ type Certificate struct {
 
 func (Password) credential()    {}
 func (APOP) credential()        {}
+func (CRAMMD5) credential()     {}
 func (Bearer) credential()      {}
 func (Certificate) credential() {}
 

@@ -38,8 +38,8 @@ type Decoyer interface {
 	Decoy(ctx context.Context, c Credential)
 }
 
-// Authenticate implements [Authenticator]. The identity's Mechanism is "USER"
-// or "APOP" unless the authenticator set one.
+// Authenticate implements [Authenticator]. The identity's Mechanism is "USER",
+// "APOP" or "CRAM-MD5" unless the authenticator set one.
 func (c Chain) Authenticate(ctx context.Context, p Peer, cred Credential) (Identity, error) {
 	if reason := unfit(cred); reason != "" {
 		c.Decoy(ctx, placeholder(cred))
@@ -112,15 +112,21 @@ func vouched(id Identity, cred Credential) (Identity, error) {
 		return Identity{}, fmt.Errorf("auth: %q vouches for an identity without a name", id.Source)
 	}
 	if id.Mechanism == "" {
-		id.Mechanism = "USER"
-		switch cred.(type) {
-		case APOP:
-			id.Mechanism = "APOP"
-		case Bearer:
-			id.Mechanism = sasl.OAuthBearer
-		}
+		id.Mechanism = mechanismOf(cred)
 	}
 	return id, nil
+}
+
+func mechanismOf(cred Credential) string {
+	switch cred.(type) {
+	case APOP:
+		return "APOP"
+	case CRAMMD5:
+		return "CRAM-MD5"
+	case Bearer:
+		return sasl.OAuthBearer
+	}
+	return "USER"
 }
 
 // tokenReason says for the log why an issuer did not take a token, or "".
@@ -143,13 +149,9 @@ func unfit(cred Credential) string {
 		}
 		return unfitSecret(string(c.Secret))
 	case APOP:
-		if reason := unfitUser(c.User); reason != "" {
-			return reason
-		}
-		if !isDigest(c.Digest) || c.Timestamp == "" {
-			return "malformed-digest"
-		}
-		return ""
+		return unfitDigest(c.User, c.Timestamp, c.Digest)
+	case CRAMMD5:
+		return unfitDigest(c.User, c.Challenge, c.Digest)
 	case Bearer:
 		if c.User != "" && !isName(c.User, maxName) {
 			return "malformed-user"
@@ -162,6 +164,16 @@ func unfit(cred Credential) string {
 		return ""
 	}
 	return "malformed"
+}
+
+func unfitDigest(user, text, digest string) string {
+	if reason := unfitUser(user); reason != "" {
+		return reason
+	}
+	if !isDigest(digest) || text == "" {
+		return "malformed-digest"
+	}
+	return ""
 }
 
 func unfitUser(user string) string {
@@ -205,7 +217,8 @@ func isToken(s string) bool {
 	return s != "" && strings.Trim(s, octets) == ""
 }
 
-// isDigest reports whether s is 32 lower-case hexadecimal digits (RFC 1939 §7).
+// isDigest reports whether s is 32 lower-case hexadecimal digits (RFC 1939 §7,
+// RFC 2195 §2).
 func isDigest(s string) bool {
 	if len(s) != 32 {
 		return false
@@ -217,6 +230,9 @@ func isDigest(s string) bool {
 func stranger(cred Credential) Credential {
 	switch c := placeholder(cred).(type) {
 	case APOP:
+		c.User = rand.Text()
+		return c
+	case CRAMMD5:
 		c.User = rand.Text()
 		return c
 	case Password:
@@ -237,6 +253,8 @@ func placeholder(cred Credential) Credential {
 		return cred
 	case APOP:
 		return APOP{User: "nobody", Timestamp: "<0@localhost>", Digest: strings.Repeat("0", 32)}
+	case CRAMMD5:
+		return CRAMMD5{User: "nobody", Challenge: "<0@localhost>", Digest: strings.Repeat("0", 32)}
 	case Bearer:
 		return Bearer{Token: "placeholder"}
 	}

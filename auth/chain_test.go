@@ -155,6 +155,9 @@ func TestChainUnfit(t *testing.T) {
 		{auth.APOP{User: "alice", Timestamp: "<1@h>", Digest: ""}, "malformed-digest"},
 		{auth.APOP{User: "alice", Timestamp: "<1@h>", Digest: strings.ToUpper(digest)}, "malformed-digest"},
 		{auth.APOP{User: "alice", Timestamp: "<1@h>", Digest: digest + "0"}, "malformed-digest"},
+		{auth.CRAMMD5{User: "", Challenge: "<1@h>", Digest: digest}, "empty-user"},
+		{auth.CRAMMD5{User: "alice", Challenge: "", Digest: digest}, "malformed-digest"},
+		{auth.CRAMMD5{User: "alice", Challenge: "<1@h>", Digest: strings.ToUpper(digest)}, "malformed-digest"},
 		{nil, "malformed"},
 	} {
 		t.Run(fmt.Sprintf("%T %s", test.cred, test.reason), func(t *testing.T) {

@@ -208,6 +208,8 @@ func userOf(c Credential) string {
 		return c.User
 	case APOP:
 		return c.User
+	case CRAMMD5:
+		return c.User
 	case Bearer:
 		return c.User
 	case Certificate:

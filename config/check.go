@@ -179,13 +179,18 @@ func (d *decoder) checkMechanisms(f *File, p Place, names []string) {
 			if !has("file", "ldap", "kerberos") {
 				missing = `an authenticator "file", "ldap" or "kerberos"`
 			}
-		case !has("file"): // SCRAM, CRAM-MD5 and APOP need stored secrets
-			missing = `an authenticator "file"`
+		case !slices.ContainsFunc(f.Authenticators, Authenticator.hasSecrets): // SCRAM, CRAM-MD5 and APOP
+			missing = `an authenticator "file", or "ldap" with secret_attribute`
 		}
 		if missing != "" {
 			d.errorf(p.At("mechanisms"), "Mechanism without source", "%q needs %s.", m, missing)
 		}
 	}
+}
+
+// hasSecrets reports whether a can have secrets that prove more than passwords.
+func (a Authenticator) hasSecrets() bool {
+	return a.Kind == "file" || a.Kind == "ldap" && a.has("secret_attribute")
 }
 
 func (d *decoder) checkAuthenticators(f *File) {

@@ -23,10 +23,15 @@ state_dir = "/var/lib/kpopd"
 # with channel binding (-PLUS) and without, is one of them while every user has
 # {SCRAM-SHA-256} or {PLAIN} in the file of users: some clients prefer it to
 # PLAIN and give up when it fails. Named here, it is offered as soon as anybody
-# has. SCRAM-SHA-1, which needs {SCRAM-SHA-1} or {PLAIN}, and APOP, which needs
-# {PLAIN}, passwords that are stored in the clear, only when they are named; and
-# so GSS-SPNEGO, which is Kerberos for clients of Windows and Cyrus SASL that do
-# not speak GSSAPI: without a layer, only the replay cache protects its tickets.
+# has, or a directory has a secret_attribute. Only when they are named there are
+#   SCRAM-SHA-1  which needs {SCRAM-SHA-1} or {PLAIN}
+#   CRAM-MD5     which needs {CRAM-MD5} or {PLAIN}
+#   APOP         which needs {PLAIN}, passwords that are stored in the clear
+#   LOGIN        which is PLAIN for clients that do not know it
+#   GSS-SPNEGO   which is Kerberos for clients of Windows and Cyrus SASL that do
+#                not speak GSSAPI: without a layer, only the replay cache protects
+#                its tickets
+# All that use passwords or secrets only over TLS, unless login_without_tls is "any".
 # OAUTHBEARER and XOAUTH2 come with an authenticator "oauth".
 #mechanisms = ["GSSAPI", "SCRAM-SHA-256-PLUS", "PLAIN"]
 
@@ -145,7 +150,8 @@ kerberos {
 
 # Dovecot passwd-file lines, user:{SCHEME}hash. Schemes: ARGON2ID, BLF-CRYPT,
 # SHA512-CRYPT (openssl passwd -6 makes its hashes), SHA256-CRYPT, SCRAM-SHA-256,
-# SCRAM-SHA-1, PLAIN. Nobody but the owner and the group may have access to the file.
+# SCRAM-SHA-1, CRAM-MD5, PLAIN. Nobody but the owner and the group may have access
+# to the file.
 authenticator "file" "services" {
   path = "/etc/kpopd/users" # "kpopd user hash" makes the part behind the colon
 }
@@ -176,6 +182,8 @@ authenticator "file" "services" {
 #
 #  # Each may be left out:
 #  disabled_attribute = "mailboxDisabled" # TRUE there keeps out, besides the usual attributes
+#  secret_attribute   = "kpopdSecret" # see below; needs bind_dn or bind_keytab
+#  scram_iterations   = 16384  # of most keys for SCRAM in there
 #  nested_groups      = false  # true: groups of groups too; one search in Active Directory, else one for each
 #  starttls           = true   # false: passwords cross ldap:// in the clear
 #  timeout            = "5s"   # of one search or bind at one server
@@ -188,6 +196,14 @@ authenticator "file" "services" {
 # With bind_keytab the host in each URL must be the name that the directory has in
 # Kerberos, ldap/dc1.corp.example, in the realm of bind_principal. The ticket is
 # bound to the TLS connection, and there is no security layer: use ldaps or starttls.
+# secret_attribute is for CRAM-MD5, APOP and SCRAM, which a bind cannot check. Its
+# values are {SCRAM-SHA-256}..., {SCRAM-SHA-1}..., {CRAM-MD5}... or {PLAIN}... as in
+# the file of users, or SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey as in an
+# authPassword (RFC 5803); others are passed over. Let only the service read it. It
+# is looked up by filter, or with bind_as by lookup_filter, and reaches neither rules
+# nor logs. Unknown users look like those with scram_iterations and a salt of 16
+# octets, which is what "kpopd user hash" makes; for SCRAM a name is spelled as in
+# the directory, capitals included.
 #
 # For Active Directory, or Samba: base_dn = "dc=corp,dc=example", and so that every
 # name of somebody (alice, CORP\alice, alice@corp.example, the user principal name,

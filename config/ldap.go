@@ -42,6 +42,13 @@ type LDAP struct {
 	LookupFilter *Expression
 	// Attributes of the entry reach expressions as attr.NAME. Default: none.
 	Attributes []string
+	// SecretAttribute holds secrets for APOP, CRAM-MD5 and SCRAM, in the notation
+	// of the file of users or that of RFC 5803. It never reaches an expression.
+	// Default: "", there are none.
+	SecretAttribute string
+	// SCRAMIterations is the iteration count that most keys for SCRAM in there
+	// have, and those that are made of a {PLAIN} secret get. Default: 16384.
+	SCRAMIterations int
 	// NestedGroups adds the groups that the entry's groups are in, with one
 	// search in Active Directory, else one for each group. Default: false.
 	NestedGroups bool
@@ -65,7 +72,7 @@ type LDAP struct {
 
 func (a *Authenticator) readLDAP(d *decoder, b *hclsyntax.Block) {
 	l := &LDAP{StartTLS: true, Timeout: 5 * time.Second, PoolSize: 8, Cache: 30 * time.Second, CacheNegative: time.Minute,
-		LockoutThreshold: 10, LockoutWindow: 15 * time.Minute}
+		LockoutThreshold: 10, LockoutWindow: 15 * time.Minute, SCRAMIterations: 16384}
 	server := func(dst *string) setter { return link(dst, "ldaps", "ldap", "ldapi") }
 	a.Place = d.block(b, schema{what: `authenticator "ldap"`, fields: []field{
 		may("urls", value(list(&l.URLs, server))),
@@ -83,6 +90,8 @@ func (a *Authenticator) readLDAP(d *decoder, b *hclsyntax.Block) {
 		may("bind_as", bindNames(&l.BindAs)),
 		may("lookup_filter", filter(&l.LookupFilter, lookupVariables, "user", "principal")),
 		may("attributes", value(list(&l.Attributes, attribute))),
+		may("secret_attribute", value(attribute(&l.SecretAttribute))),
+		may("scram_iterations", value(number(&l.SCRAMIterations, 4096, 2_000_000))), // 4096: RFC 7677 §4
 		may("nested_groups", value(boolean(&l.NestedGroups))),
 		may("disabled_attribute", value(attribute(&l.DisabledAttribute))),
 		may("timeout", value(duration(&l.Timeout, time.Second, time.Minute, ""))),
@@ -111,6 +120,7 @@ func (a *Authenticator) checkLDAP(d *decoder, l *LDAP) {
 	case a.has("filter") && a.has("bind_as"):
 		d.errorf(a.At("bind_as"), "Two ways to bind", "The entry that filter finds says who binds. Leave one of the two out.")
 	}
+	a.checkSecrets(d, l)
 	a.checkThreshold(d, l.LockoutThreshold)
 }
 
@@ -132,6 +142,34 @@ func (a *Authenticator) checkTickets(d *decoder, l *LDAP) {
 			d.errorf(a.At("bind_keytab"), "No name to bind to", "A ticket is for a host, which a socket (%s) does not have.", u)
 		}
 	}
+}
+
+// checkSecrets checks what is said of the attribute with secrets.
+func (a *Authenticator) checkSecrets(d *decoder, l *LDAP) {
+	if !a.has("secret_attribute") {
+		if a.has("scram_iterations") {
+			d.errorf(a.At("scram_iterations"), "Argument without effect", "There are no keys for SCRAM without a secret_attribute.")
+		}
+		return
+	}
+	at := a.At("secret_attribute")
+	if !a.has("bind_dn") && !a.has("bind_keytab") {
+		d.errorf(at, "Secrets for everybody", "What an anonymous search finds, everybody can read: secret_attribute needs bind_dn or bind_keytab.")
+	}
+	if a.has("bind_as") && !a.has("lookup_filter") {
+		d.errorf(at, "No way to the secrets", "With bind_as, lookup_filter finds the entry with the secrets.")
+	}
+	if slices.ContainsFunc(l.Attributes, func(name string) bool { return sameAttribute(name, l.SecretAttribute) }) {
+		d.errorf(a.At("attributes"), `Invalid value for "attributes"`, "Secrets reach no expression: %s is the secret_attribute.", l.SecretAttribute)
+	}
+}
+
+// sameAttribute reports whether two names are of one attribute, be it with
+// options (RFC 4512 §2.5).
+func sameAttribute(a, b string) bool {
+	a, _, _ = strings.Cut(a, ";")
+	b, _, _ = strings.Cut(b, ";")
+	return strings.EqualFold(a, b)
 }
 
 // checkServers checks what the arguments say of where the servers are.

@@ -200,7 +200,7 @@ func TestEverything(t *testing.T) {
 		BaseDN: "ou=people,dc=corp,dc=example", Attributes: []string{"mailbox", "memberOf"},
 		Filter: &config.Expression{}, LookupFilter: &config.Expression{},
 		StartTLS: true, Timeout: 5 * time.Second, PoolSize: 8, Cache: 30 * time.Second, CacheNegative: time.Minute,
-		LockoutThreshold: 10, LockoutWindow: 15 * time.Minute,
+		LockoutThreshold: 10, SCRAMIterations: 16384, LockoutWindow: 15 * time.Minute,
 	}
 	if diff := cmp.Diff(wantLDAP, f.Authenticators[1].LDAP, ignorePlaces); diff != "" {
 		t.Errorf("ldap: -want +got:\n%s", diff)

@@ -28,6 +28,12 @@ type Mechanism struct {
 	Client func(testing.TB) sasl.Client
 	// Want is who the client proves to be. User and Authzid are compared.
 	Want auth.Identity
+	// Prompt is what the mechanism says where there is no initial response:
+	// nothing, where the client speaks first.
+	Prompt string
+	// ServerFirst: there is no initial response, and Client's is nil. What the
+	// mechanism says first is the client's first challenge.
+	ServerFirst bool
 	// External: who the client is has been proven before, so that whatever it
 	// says proves Want.
 	External bool
@@ -70,6 +76,7 @@ func (m Mechanism) usable(t *testing.T) {
 type speech struct {
 	client  sasl.Client
 	initial bool
+	prompt  string
 	change  func(step int, response []byte) []byte
 }
 
@@ -80,7 +87,7 @@ func (s speech) converse(x auth.Exchange) error {
 		return fmt.Errorf("client: %w", err)
 	}
 	if !s.initial {
-		if challenge, done, err := x.Next(nil); err != nil || done || len(challenge) != 0 {
+		if challenge, done, err := x.Next(nil); err != nil || done || challenge == nil || string(challenge) != s.prompt {
 			return fmt.Errorf("without initial response: challenge of %d octets, done %v: %w", len(challenge), done, err)
 		}
 	}
@@ -105,6 +112,11 @@ func (s speech) converse(x auth.Exchange) error {
 	return fmt.Errorf("not done after %d messages", maxSteps)
 }
 
+// speech returns what a fresh client says.
+func (m Mechanism) speech(t testing.TB, initial bool, change func(int, []byte) []byte) speech {
+	return speech{client: m.Client(t), initial: initial || m.ServerFirst, prompt: m.Prompt, change: change}
+}
+
 // start begins an exchange that ends with the test.
 func (m Mechanism) start(t testing.TB) auth.Exchange {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
@@ -116,7 +128,7 @@ func (m Mechanism) start(t testing.TB) auth.Exchange {
 func (m Mechanism) succeed(t testing.TB, initial bool) auth.Exchange {
 	t.Helper()
 	x := m.start(t)
-	if err := (speech{client: m.Client(t), initial: initial}).converse(x); err != nil {
+	if err := m.speech(t, initial, nil).converse(x); err != nil {
 		t.Fatalf("a good conversation: %v", err)
 	}
 	m.check(t, x)
@@ -147,7 +159,7 @@ func (m Mechanism) finished(t *testing.T) {
 	if _, _, err := x.Next([]byte("\x00")); err == nil {
 		t.Fatal("one NUL is no error")
 	}
-	if err := (speech{client: m.Client(t), initial: true}).converse(x); err == nil {
+	if err := m.speech(t, true, nil).converse(x); err == nil {
 		t.Error("a good conversation after a refusal is accepted")
 	}
 }
@@ -191,12 +203,12 @@ func (m Mechanism) mutated(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), within)
 		x := m.Start(ctx, m.Peer)
 		target := random.IntN(steps)
-		err := speech{client: m.Client(t), initial: random.IntN(2) == 0, change: func(step int, b []byte) []byte {
+		err := m.speech(t, random.IntN(2) == 0, func(step int, b []byte) []byte {
 			if step != target {
 				return b
 			}
 			return mutate(random, b)
-		}}.converse(x)
+		}).converse(x)
 		cancel()
 		if err != nil {
 			refused++
@@ -214,7 +226,7 @@ func (m Mechanism) mutated(t *testing.T) {
 func (m Mechanism) steps(t testing.TB) int {
 	n := 0
 	count := func(_ int, b []byte) []byte { n++; return b }
-	if err := (speech{client: m.Client(t), initial: true, change: count}).converse(m.start(t)); err != nil {
+	if err := m.speech(t, true, count).converse(m.start(t)); err != nil {
 		t.Fatalf("a good conversation: %v", err)
 	}
 	return n
@@ -271,10 +283,10 @@ func heapInUse() uint64 {
 func (m Mechanism) concurrent(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 16 {
-		client := m.Client(t)
+		s := m.speech(t, true, nil)
 		wg.Go(func() {
 			x := m.start(t)
-			if err := (speech{client: client, initial: true}).converse(x); err != nil {
+			if err := s.converse(x); err != nil {
 				t.Errorf("a good conversation among others: %v", err)
 				return
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jcmturner/gokrb5/v8/iana/errorcode"
@@ -26,8 +25,9 @@ type attempt struct {
 	made    types.EncryptionKey
 }
 
-// key is whose failures are counted: to Active Directory case does not matter.
-func (a *attempt) key() string { return strings.ToLower(a.name) }
+// key is whose failures are counted: to Active Directory several spellings are
+// one name.
+func (a *attempt) key() string { return auth.Loose(a.name) }
 
 // run returns a ticket, or what the failure means.
 func (a *attempt) run(ctx context.Context) (*Ticket, error) {

@@ -26,14 +26,36 @@ const maxSecret = 1024
 //
 // A password that is empty or holds a NUL never reaches the directory, because
 // a bind without a password succeeds and proves nothing (RFC 4513 §5.1.2).
+//
+// APOP and CRAM-MD5 are checked against the secret attribute, if there is one.
+// For a user without a secret that serves they are a wrong credential, with the
+// reason "no-plaintext-secret".
 func (d *Directory) Authenticate(ctx context.Context, _ auth.Peer, c auth.Credential) (auth.Identity, error) {
-	p, ok := c.(auth.Password)
-	if !ok {
-		return auth.Identity{}, auth.ErrUnknown
-	}
 	if err := ctx.Err(); err != nil {
 		return auth.Identity{}, unavailable(err, "canceled")
 	}
+	user, isDigest := digestUser(c)
+	switch p, ok := c.(auth.Password); {
+	case ok:
+		return d.password(ctx, p)
+	case isDigest && d.c.SecretAttribute != "":
+		return d.digest(ctx, user, c)
+	}
+	return auth.Identity{}, auth.ErrUnknown
+}
+
+// digestUser returns whom a credential that is a digest names.
+func digestUser(c auth.Credential) (user string, ok bool) {
+	switch c := c.(type) {
+	case auth.APOP:
+		return c.User, true
+	case auth.CRAMMD5:
+		return c.User, true
+	}
+	return "", false
+}
+
+func (d *Directory) password(ctx context.Context, p auth.Password) (auth.Identity, error) {
 	if !sendable(string(p.Secret)) {
 		return auth.Identity{}, auth.Refuse(auth.ErrCredentials, "malformed-password")
 	}
@@ -49,9 +71,11 @@ func (d *Directory) Authenticate(ctx context.Context, _ auth.Peer, c auth.Creden
 
 // Decoy implements [auth.Decoyer]: it binds as somebody who is not there, and
 // then waits, where the directory is quicker with such a name than with a wrong
-// password. The search comes before it and is the same for everybody.
+// password. The search comes before it and is the same for everybody. For a
+// digest there is no more than that to do, and to compute one.
 func (d *Directory) Decoy(ctx context.Context, c auth.Credential) {
 	if _, ok := c.(auth.Password); !ok {
+		auth.Stored{}.Proves(c)
 		return
 	}
 	begun := time.Now()
@@ -98,8 +122,8 @@ func (d *Directory) check(ctx context.Context, p auth.Password, pr auth.Proof) a
 // one succeeds. Of a DN its entry counts where the service may read it, of any
 // other name the one that the lookup filter finds; without an entry the identity
 // is the name as it was typed. Failures under any of
-// the names count against the first: two logins that make one name are one
-// account.
+// the names count against the first, and against all that the directory may
+// take for that: two logins that make one name are one account.
 func (d *Directory) checkNames(ctx context.Context, id auth.Identity, p auth.Password, pr auth.Proof) (entry, error) {
 	if strings.Join(strings.Fields(p.User), " ") != p.User {
 		return entry{}, auth.ErrUnknown // the directory would not see the difference
@@ -113,7 +137,7 @@ func (d *Directory) checkNames(ctx context.Context, id auth.Identity, p auth.Pas
 		if e != nil {
 			return entry{}, templateFault(e)
 		}
-		key = cmp.Or(key, fold(name.text))
+		key = cmp.Or(key, auth.Loose(name.text))
 		err = d.prove(ctx, name.text, key, p, pr)
 		if err == nil {
 			return d.readBound(ctx, name, id)

@@ -3,12 +3,15 @@ package ldap
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,6 +78,17 @@ type Config struct {
 	// given here: of several values the first in byte order, so that all
 	// servers agree.
 	Attributes []string
+	// SecretAttribute holds secrets for APOP, CRAM-MD5 and SCRAM, as
+	// [auth.ParseStored] takes them, of which those that serve are used. BindDN
+	// must be able to read it. It is asked for by Filter, or where there is
+	// none by LookupFilter, and never becomes one of Attrs. Empty: none.
+	SecretAttribute string
+	// SCRAMIterations is the iteration count that most keys for SCRAM have.
+	// Unknown users are shown it, and keys of PLAIN secrets are made with it.
+	// 0: [auth.DefaultIterations].
+	SCRAMIterations int
+	// SCRAMSecret makes the salts of SCRAM for PLAIN secrets. nil: a random one.
+	SCRAMSecret []byte
 	// NestedGroups adds the groups that somebody's groups are in: with one
 	// search where the directory is Active Directory, else with one for each
 	// group. false: only those that memberOf of the entry names, and in Active
@@ -126,6 +140,8 @@ type Directory struct {
 	pace      auth.Pace // of binds
 	whole     auth.Pace // of wrong passwords, with the search
 	rootEntry rootCache
+	deriving  chan struct{} // one for each derivation of keys under way
+	unlike    sync.Once     // keys for SCRAM have been seen that give themselves away
 
 	mu     sync.Mutex // between the start of a probe and Close
 	closed bool
@@ -142,16 +158,8 @@ var (
 
 // New returns a Directory, which connects when it is first asked.
 func New(c Config) (*Directory, error) {
-	if (len(c.URLs) == 0) == (c.Discover == "") || (c.Filter == nil) == (len(c.BindAs) == 0) {
-		return nil, errors.New("ldap: a directory needs URLs or a domain, and either a filter or names to bind as")
-	}
-	if err := c.wellFormed(); err != nil {
-		return nil, err
-	}
-	for _, name := range c.Attributes {
-		if auth.IsProofAttr(name) {
-			return nil, fmt.Errorf("ldap: the attribute %q has the name of what a ticket or a certificate says", name)
-		}
+	if err := errors.Join(c.check(), c.wellFormed()); err != nil {
+		return nil, fmt.Errorf("ldap: %w", err)
 	}
 	c.Source = cmp.Or(c.Source, "ldap")
 	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
@@ -159,7 +167,11 @@ func New(c Config) (*Directory, error) {
 	c.DiscoverEvery = cmp.Or(c.DiscoverEvery, 10*time.Minute)
 	c.Budget = cmp.Or(c.Budget, &Budget{})
 	c.Log = cmp.Or(c.Log, slog.Default())
-	d := &Directory{c: c, verdicts: auth.NewVerdicts(c.Remember, c.RememberWrong, c.Budget)}
+	c.SCRAMIterations = cmp.Or(c.SCRAMIterations, auth.DefaultIterations)
+	if c.SCRAMSecret == nil {
+		c.SCRAMSecret = []byte(rand.Text())
+	}
+	d := &Directory{c: c, deriving: make(chan struct{}, runtime.GOMAXPROCS(0)), verdicts: auth.NewVerdicts(c.Remember, c.RememberWrong, c.Budget)}
 	if err := d.findServers(); err != nil {
 		return nil, fmt.Errorf("ldap: %w", err)
 	}
@@ -168,6 +180,26 @@ func New(c Config) (*Directory, error) {
 	d.probe = func(s *server) { d.wg.Go(func() { d.lookOut(ctx, s) }) }
 	d.begin = sync.OnceFunc(func() { d.startDiscovery(ctx) })
 	return d, nil
+}
+
+// check reports what no directory can be made of.
+func (c Config) check() error {
+	if (len(c.URLs) == 0) == (c.Discover == "") || (c.Filter == nil) == (len(c.BindAs) == 0) {
+		return errors.New("a directory needs URLs or a domain, and either a filter or names to bind as")
+	}
+	if c.SecretAttribute != "" && c.Filter == nil && c.LookupFilter == nil {
+		return errors.New("secrets need a filter, or a lookup filter, that finds them")
+	}
+	for _, name := range c.Attributes {
+		base, _, _ := strings.Cut(name, ";")
+		switch {
+		case auth.IsProofAttr(name):
+			return fmt.Errorf("the attribute %q has the name of what a ticket or a certificate says", name)
+		case c.SecretAttribute != "" && strings.EqualFold(base, c.SecretAttribute):
+			return fmt.Errorf("the attribute %q holds secrets", name)
+		}
+	}
+	return nil
 }
 
 // findServers makes the servers that are named, or prepares to find them.

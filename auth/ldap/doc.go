@@ -8,6 +8,7 @@
 //     password proves nothing (§5.1.2)
 //   - RFC 4514 and RFC 4515: names and filters as text, and their escaping
 //   - draft-behera-ldap-password-policy-10: the answers of OpenLDAP's ppolicy
+//   - RFC 5803: keys for SCRAM in an attribute
 //   - RFC 2782: servers that DNS names
 //   - Active Directory: the codes in its diagnostics, its groups of groups, the
 //     primary group, and values by ranges (MS-ADTS); RFC 2696, a search by pages

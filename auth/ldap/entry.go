@@ -138,8 +138,10 @@ func (d *Directory) seconds() int { return max(1, int(d.c.Timeout/time.Second)) 
 // wanted are the attributes to ask for.
 func (d *Directory) wanted(q query) []string {
 	all := slices.Concat(always, d.c.Attributes, q.attrs())
-	if d.c.DisabledAttribute != "" {
-		all = append(all, d.c.DisabledAttribute)
+	for _, name := range []string{d.c.DisabledAttribute, q.secret} {
+		if name != "" {
+			all = append(all, name)
+		}
 	}
 	slices.SortFunc(all, func(a, b string) int { return cmp.Compare(strings.ToLower(a), strings.ToLower(b)) })
 	return slices.CompactFunc(all, strings.EqualFold)

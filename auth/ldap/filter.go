@@ -29,6 +29,7 @@ type assertion struct{ attr, value string }
 type query struct {
 	filter   string
 	computed []assertion // equality only
+	secret   string      // the attribute with secrets, if they are needed
 }
 
 // errNoFilter means that a template makes what is not a filter.
@@ -38,7 +39,7 @@ var errNoFilter = errors.New("is no filter")
 // like any other, before anybody logs in.
 func (c *Config) wellFormed() error {
 	if _, err := goldap.ParseDN(c.BaseDN); err != nil {
-		return fmt.Errorf("ldap: the base %q is no DN: %w", c.BaseDN, err)
+		return fmt.Errorf("the base %q is no DN: %w", c.BaseDN, err)
 	}
 	user := auth.Identity{User: "alice"}
 	ticket := auth.Identity{User: "alice", Attrs: map[string]string{"principal": "alice@EXAMPLE.COM", "realm": "EXAMPLE.COM"}}
@@ -48,7 +49,7 @@ func (c *Config) wellFormed() error {
 				continue
 			}
 			if _, err := newQuery(t, id); errors.Is(err, errNoFilter) {
-				return fmt.Errorf("ldap: %w", err)
+				return err
 			}
 		}
 	}

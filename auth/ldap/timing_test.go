@@ -10,6 +10,7 @@ import (
 	ber "github.com/go-asn1-ber/asn1-ber"
 
 	"kpopd/auth"
+	"kpopd/auth/ldap"
 	"kpopd/testenv"
 )
 
@@ -34,20 +35,67 @@ func TestTiming(t *testing.T) {
 	measureRefusals(t, auth.Chain{open(t, config(t, w, testenv.PeopleDN))})
 }
 
+// TestSecretTiming measures the same of proofs by secrets: each is one search, and
+// for SCRAM the derivation of keys.
+func TestSecretTiming(t *testing.T) {
+	s := &stub{ask: func(search *ber.Packet, send func(*ber.Packet)) {
+		user := search.Children[6].Children[1].Data.String()
+		attrs := map[string]map[string]string{
+			"plain": {"uid": "plain", "kpopdSecret": "{PLAIN}pencil"}, "keys": {"uid": "keys", "kpopdSecret": pencil5803}, "none": {"uid": "none"},
+		}[user]
+		if attrs != nil {
+			send(entry("cn="+user, attrs))
+		}
+	}}
+	conf := stubConfig(s.start(t))
+	conf.SecretAttribute = "kpopdSecret"
+	spread := func(conf ldap.Config, prove func(*ldap.Directory, string)) float64 {
+		d := open(t, conf)
+		return measure(t, []string{"plain", "keys", "none", "mallory"}, 100, func(user string, _ int) { prove(d, user) })
+	}
+	digest := func(d *ldap.Directory, user string) {
+		if _, err := (auth.Chain{d}).Authenticate(t.Context(), auth.Peer{}, cram(user, "wrong")); !errors.Is(err, auth.ErrCredentials) {
+			t.Fatal(err)
+		}
+	}
+	keys := func(d *ldap.Directory, user string) { _, _ = d.SCRAM(t.Context(), auth.Peer{}, user, "SHA-256") } // the time is all
+	for attempt := 1; spread(conf, keys) > 1.5; attempt++ {
+		if attempt == 5 {
+			t.Fatal("the medians of SCRAM differ too much")
+		}
+	}
+	_, real := withSecrets(t, testenv.Start(t), map[string][]string{"plain": {"{PLAIN}pencil"}, "keys": {pencil5803}, "none": nil})
+	t.Logf("a real directory, SCRAM: %.2f", spread(real, keys))
+	t.Logf("a real directory, CRAM-MD5: %.2f", spread(real, digest))
+}
+
 // measureRefusals returns the quotient of the largest and the smallest of the
-// medians of three kinds of refusal, which are taken in turn.
+// medians of three kinds of refusal.
 func measureRefusals(t *testing.T, a auth.Authenticator) float64 {
 	t.Helper()
-	kinds := []string{"known user", "unknown user", "same wrong password"}
+	return measure(t, []string{"known user", "unknown user", "same wrong password"}, 60, func(kind string, i int) {
+		user, password := "alice", "wrong"
+		switch kind {
+		case "known user":
+			password = fmt.Sprint(time.Now())
+		case "unknown user":
+			user, password = fmt.Sprint("mallory", i), fmt.Sprint("wrong ", i)
+		}
+		if _, err := try(t, a, user, password); !errors.Is(err, auth.ErrCredentials) {
+			t.Fatal(err)
+		}
+	})
+}
+
+// measure takes kinds of work in turn, prints their medians, and returns the
+// quotient of the largest and the smallest.
+func measure(t *testing.T, kinds []string, rounds int, work func(kind string, round int)) float64 {
+	t.Helper()
 	took := make([][]time.Duration, len(kinds))
-	for i := range 60 {
-		for k, c := range []struct{ user, password string }{
-			{"alice", fmt.Sprint(time.Now())}, {fmt.Sprint("mallory", i), fmt.Sprint("wrong ", i)}, {"alice", "wrong"},
-		} {
+	for i := range rounds {
+		for k, kind := range kinds {
 			begun := time.Now()
-			if _, err := try(t, a, c.user, c.password); !errors.Is(err, auth.ErrCredentials) {
-				t.Fatal(err)
-			}
+			work(kind, i)
 			took[k] = append(took[k], time.Since(begun))
 		}
 	}

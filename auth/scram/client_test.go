@@ -125,7 +125,7 @@ func (c *client) final(challenge string) ([]byte, error) {
 }
 
 // memory are Keys in a map from users to passwords. Users in refused have
-// keys, but are refused for this reason.
+// keys, but are not admitted for this reason.
 type memory struct {
 	passwords  map[string]string
 	refused    map[string]error
@@ -134,15 +134,21 @@ type memory struct {
 
 func (m *memory) SCRAMParameters(string) (int, int) { return m.iterations, 16 }
 
-func (m *memory) SCRAM(ctx context.Context, _ auth.Peer, user, hash string) (auth.Identity, auth.SCRAMKeys, error) {
+func (m *memory) SCRAM(ctx context.Context, _ auth.Peer, user, hash string) (auth.SCRAMUser, error) {
 	if ctx.Err() != nil {
-		return auth.Identity{}, auth.SCRAMKeys{}, auth.Refuse(auth.ErrUnavailable, "canceled")
+		return auth.SCRAMUser{}, auth.Refuse(auth.ErrUnavailable, "canceled")
 	}
+	user, _ = auth.Prepare(user)
 	password, ok := m.passwords[user]
 	if !ok {
-		return auth.Identity{}, auth.SCRAMKeys{}, auth.ErrUnknown
+		return auth.SCRAMUser{}, auth.ErrUnknown
 	}
-	return auth.Identity{User: user, Source: "memory"}, keysOf(hash, password, []byte("salt of " + user + "        ")[:16], m.iterations), m.refused[user]
+	keys := keysOf(hash, password, []byte("salt of " + user + "        ")[:16], m.iterations)
+	return admitted(keys, auth.Identity{User: user, Source: "memory"}, m.refused[user]), nil
+}
+
+func admitted(keys auth.SCRAMKeys, id auth.Identity, err error) auth.SCRAMUser {
+	return auth.SCRAMUser{Keys: keys, Admit: func(context.Context) (auth.Identity, error) { return id, err }}
 }
 
 func keysOf(hash, password string, salt []byte, iterations int) auth.SCRAMKeys {

@@ -29,10 +29,10 @@ type exchange struct {
 	first       clientFirst
 	serverFirst string
 	nonce       string // both parts
-	keys        auth.SCRAMKeys
+	user        auth.SCRAMUser
 	refusal     error // why the proof will not do, whatever it is
 	claimed     string
-	found, id   auth.Identity
+	id          auth.Identity
 	judged      func() bool // keeps the end of ctx from counting; nil: nobody counts
 }
 
@@ -93,14 +93,14 @@ func (x *exchange) begin(response []byte) ([]byte, error) {
 	if !x.allowed() {
 		return nil, errThrottled
 	}
-	if err := x.lookUp(user); err != nil {
+	if err := x.lookUp(); err != nil {
 		return nil, err
 	}
 	if t := x.m.Throttle; t != nil { // the work is done, whether or not a proof comes
 		x.judged = context.AfterFunc(x.ctx, func() { t.Failed(x.peer, user) })
 	}
 	x.nonce = x.first.nonce + x.m.newNonce()
-	x.serverFirst = fmt.Sprintf("r=%s,s=%s,i=%d", x.nonce, base64.StdEncoding.EncodeToString(x.keys.Salt), x.keys.Iterations)
+	x.serverFirst = fmt.Sprintf("r=%s,s=%s,i=%d", x.nonce, base64.StdEncoding.EncodeToString(x.user.Keys.Salt), x.user.Keys.Iterations)
 	return []byte(x.serverFirst), nil
 }
 
@@ -120,22 +120,16 @@ func (x *exchange) checkFlag() error {
 	return nil
 }
 
-// lookUp finds the keys of user, or else keys like those, with which the
-// exchange goes on to the proof. A refusal is kept until then.
-func (x *exchange) lookUp(user string) error {
-	id, keys, err := x.m.Keys.SCRAM(x.ctx, x.peer, user, x.m.Hash)
+// lookUp finds the keys of who is claimed to be there, or else keys like those,
+// with which the exchange goes on to the proof. A refusal is kept until then.
+func (x *exchange) lookUp() error {
+	user, err := x.m.Keys.SCRAM(x.ctx, x.peer, x.first.user, x.m.Hash)
 	if isOutage(err) {
 		return fmt.Errorf("%w: %w", auth.ErrUnavailable, err)
 	}
-	feigned := x.m.feign(user) // which takes as long for those who need none
-	x.found, x.keys, x.refusal = id, keys, err
-	if err != nil {
-		x.found = auth.Identity{}
-	}
-	// Somebody who is refused here, but not from another address, is shown the
-	// same salt at both: two would tell that he exists.
-	if len(x.keys.Salt) == 0 {
-		x.keys = feigned
+	feigned := x.m.feign(x.claimed) // which takes as long for those who need none
+	if x.user, x.refusal = user, err; err != nil {
+		x.user.Keys = feigned
 	}
 	return nil
 }
@@ -182,12 +176,26 @@ func (x *exchange) finish(response []byte) ([]byte, error) {
 	if proven := x.proven(message, m.proof); !proven || x.refusal != nil {
 		return nil, x.refuse()
 	}
-	if t := x.m.Throttle; t != nil {
+	if err := x.admit(); err != nil {
+		return nil, err
+	}
+	return []byte("v=" + base64.StdEncoding.EncodeToString(x.m.mac(x.user.Keys.ServerKey, message))), nil
+}
+
+// admit lets in who has proven himself, unless he may not come.
+func (x *exchange) admit() error {
+	id, err := x.user.Admit(x.ctx)
+	if t := x.m.Throttle; t != nil && errors.Is(err, auth.ErrCredentials) {
+		t.Failed(x.peer, x.claimed)
+	} else if t != nil && err == nil {
 		t.Succeeded(x.peer, x.claimed)
 	}
-	x.id = x.found
+	if err != nil {
+		return err
+	}
+	x.id = id
 	x.id.Authzid, x.id.Mechanism = x.first.authzid, x.m.Name()
-	return []byte("v=" + base64.StdEncoding.EncodeToString(x.m.mac(x.keys.ServerKey, message))), nil
+	return nil
 }
 
 // bound reports whether sent is the gs2-header as it came with a channel
@@ -208,14 +216,14 @@ func (x *exchange) bound(sent []byte) bool {
 
 // proven reports whether proof is that of the password (RFC 5802 §3).
 func (x *exchange) proven(message string, proof []byte) bool {
-	key := x.m.mac(x.keys.StoredKey, message)
+	key := x.m.mac(x.user.Keys.StoredKey, message)
 	if len(proof) != len(key) {
 		return false
 	}
 	subtle.XORBytes(key, key, proof)
 	h := x.m.newHash()()
 	h.Write(key)
-	return subtle.ConstantTimeCompare(h.Sum(nil), x.keys.StoredKey) == 1
+	return subtle.ConstantTimeCompare(h.Sum(nil), x.user.Keys.StoredKey) == 1
 }
 
 // refuse counts a wrong proof. Its error looks the same to the client whatever

@@ -13,7 +13,9 @@
 // iteration count all the same, the same ones each time, and is refused where
 // a wrong password is, in the same words and after the same work.
 //
-// The name is prepared by SASLprep (RFC 5802 §5.1). Mandatory extensions, of
+// The name is one that SASLprep allows (RFC 5802 §5.1), and all that SASLprep
+// makes the same are one to a feigned salt; whose keys there are, Keys finds as
+// it does for a password. Mandatory extensions, of
 // which none is defined, end an exchange; optional ones are passed over. The
 // server's errors of RFC 5802 §7 ("e=") are not sent: RFC 5034 has an error
 // reply of its own.
@@ -33,13 +35,13 @@ const (
 
 // Keys is where the keys are. It is safe for concurrent use.
 type Keys interface {
-	// SCRAM returns the keys of user for a hash, and the identity that a proof
-	// for them proves at p. An error wraps auth.ErrUnavailable where nobody
-	// can say, and else says why user is refused in the end: auth.ErrUnknown,
-	// auth.ErrCredentials for a user without keys for the hash, one who may
-	// not come from p, and so on. The work, and so the time, is the same for
-	// all but outages.
-	SCRAM(ctx context.Context, p auth.Peer, user, hash string) (auth.Identity, auth.SCRAMKeys, error)
+	// SCRAM returns the keys of user, whose name is not prepared, for a hash,
+	// and what admits at p who has proven to know the password. An error wraps
+	// auth.ErrUnavailable where nobody can say, and else says why user is
+	// refused in the end: auth.ErrUnknown, or auth.ErrCredentials for a user
+	// without keys for the hash. The work, and so the time, is the same for all
+	// but outages.
+	SCRAM(ctx context.Context, p auth.Peer, user, hash string) (auth.SCRAMUser, error)
 	// SCRAMParameters returns the iteration count and the length of the salt
 	// that most keys for a hash have. All others are told by theirs.
 	SCRAMParameters(hash string) (iterations, salt int)

@@ -31,11 +31,11 @@ type only struct {
 
 func (o only) SCRAMParameters(string) (int, int) { return 4096, 16 }
 
-func (o only) SCRAM(_ context.Context, _ auth.Peer, user, _ string) (auth.Identity, auth.SCRAMKeys, error) {
+func (o only) SCRAM(_ context.Context, _ auth.Peer, user, _ string) (auth.SCRAMUser, error) {
 	if user != o.user {
-		return auth.Identity{}, auth.SCRAMKeys{}, auth.ErrUnknown
+		return auth.SCRAMUser{}, auth.ErrUnknown
 	}
-	return auth.Identity{User: user}, o.keys, nil
+	return admitted(o.keys, auth.Identity{User: user}, nil), nil
 }
 
 // TestRFC has the conversations that the RFCs print.
@@ -216,7 +216,7 @@ func TestWrongProofs(t *testing.T) {
 		{"mallory", "secret", "unknown-user"},
 		{"mallory", "", "unknown-user"},
 		{"far", "secret", "address-not-allowed"},
-		{"far", "wrong", "address-not-allowed"},
+		{"far", "wrong", "wrong-password"},
 	} {
 		c := alice()
 		c.user, c.password = test.user, test.password
@@ -291,8 +291,34 @@ func TestNobody(t *testing.T) {
 type broken struct{ err error }
 
 func (broken) SCRAMParameters(string) (int, int) { return 4096, 16 }
-func (b broken) SCRAM(context.Context, auth.Peer, string, string) (auth.Identity, auth.SCRAMKeys, error) {
-	return auth.Identity{User: "alice"}, auth.SCRAMKeys{}, b.err
+func (b broken) SCRAM(context.Context, auth.Peer, string, string) (auth.SCRAMUser, error) {
+	return auth.SCRAMUser{}, b.err
+}
+
+// TestAdmit: who may not come learns so by a right proof only, and what then
+// keeps him out is what the client is told.
+func TestAdmit(t *testing.T) {
+	for _, want := range []error{
+		auth.Refuse(auth.ErrDenied, "account-disabled"), auth.Refuse(auth.ErrUnavailable, "too-many-groups"),
+	} {
+		m := newMechanism()
+		m.Throttle = &auth.Throttle{FailuresPerMinute: 1}
+		m.Keys.(*memory).refused["far"] = want
+		try := func(password string) error {
+			c := alice()
+			c.user, c.password = "far", password
+			_, err := run(t, m, protected(), c)
+			return err
+		}
+		for range 3 { // not counted as failures
+			if err := try("secret"); err != want {
+				t.Errorf("%v, want %v", err, want)
+			}
+		}
+		if err := try("wrong"); auth.Reason(err) != "wrong-password" {
+			t.Errorf("%v", err)
+		}
+	}
 }
 
 // An outage is none of anybody's password, and no bypass.

@@ -47,5 +47,5 @@ func (f *File) Verify(ctx context.Context, p Probe, password string) (bool, erro
 
 // EncodeSCRAM returns the secret of a line with these keys.
 func EncodeSCRAM(hash string, keys auth.SCRAMKeys) string {
-	return "{SCRAM-" + hash + "}" + scramSecret{hash, keys}.encode()
+	return "{SCRAM-" + hash + "}" + keys.Encode()
 }

@@ -19,7 +19,7 @@ import (
 // {SCHEME} included, for a password: with a fresh salt, of the password as
 // SASLprep prepares it where it can (RFC 4616 §2). The schemes are ARGON2ID,
 // which is the default for an empty one, BLF-CRYPT, SHA512-CRYPT,
-// SHA256-CRYPT, SCRAM-SHA-256, SCRAM-SHA-1 and PLAIN. Passwords that no login can present
+// SHA256-CRYPT, SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5 and PLAIN. Passwords that no login can present
 // are an error: empty ones, those above 1024 octets, those with a NUL, and for
 // BLF-CRYPT those above 72 octets, of which it ignores the rest.
 func Hash(scheme, password string) (string, error) {
@@ -41,10 +41,10 @@ func Hash(scheme, password string) (string, error) {
 		name = "BLF-CRYPT" // Dovecot's name for it
 	case "PLAIN", "CLEARTEXT":
 		return hashPlain(password), nil
-	case "SCRAM-SHA-256":
-		return hashSCRAM(scramSHA256, password)
-	case "SCRAM-SHA-1":
-		return hashSCRAM(scramSHA1, password)
+	case "SCRAM-SHA-256", "SCRAM-SHA-1":
+		return hashSCRAM(name, password)
+	case "CRAM-MD5":
+		return "{CRAM-MD5}" + auth.EncodeCRAM(password), nil
 	}
 	hasher, err := newHasher(name)
 	if err != nil {
@@ -81,12 +81,12 @@ func hashPlain(password string) string {
 	return "{PLAIN}" + password
 }
 
-func hashSCRAM(hash, password string) (string, error) {
-	salt := make([]byte, defaultSalt)
+func hashSCRAM(name, password string) (string, error) {
+	salt := make([]byte, auth.DefaultSalt)
 	_, _ = rand.Read(salt) // never fails
-	s, err := deriveSCRAM(hash, password, salt, defaultIterations)
+	keys, err := auth.DeriveSCRAM(strings.TrimPrefix(name, "SCRAM-"), password, salt, auth.DefaultIterations)
 	if err != nil {
 		return "", err
 	}
-	return "{SCRAM-" + hash + "}" + s.encode(), nil
+	return "{" + name + "}" + keys.Encode(), nil
 }

@@ -21,6 +21,9 @@ const (
 // A table is the parsed file.
 type table struct {
 	users map[string]*entry
+	// prepared has the users whose names SASLprep changes, by what it makes of
+	// them; nil where it makes the same of two.
+	prepared map[string]*entry
 	// decoy has the kind of secret that most users have; nil: no users.
 	decoy secret
 	scram scramCensus
@@ -32,13 +35,16 @@ func (t *table) find(user string) *entry {
 		return e
 	}
 	prepared, _ := auth.Prepare(user)
-	return t.users[prepared]
+	if e := t.users[prepared]; e != nil {
+		return e
+	}
+	return t.prepared[prepared]
 }
 
 // parse parses a file. Its errors, of the first twenty lines that have one,
 // say name and line, and nothing of what is on the line but a known scheme.
 func parse(name string, data []byte) (*table, error) {
-	t := &table{users: make(map[string]*entry)}
+	t := &table{users: make(map[string]*entry), prepared: make(map[string]*entry)}
 	var (
 		errs  []error
 		kinds = make(map[string]int)
@@ -68,6 +74,7 @@ func (t *table) add(e *entry, n int, lines, kinds map[string]int) error {
 		return fmt.Errorf("the user of line %d again", first)
 	}
 	lines[e.user], t.users[e.user] = n, e
+	t.enterPrepared(e)
 	t.scram.add(e.secret)
 	kind := e.secret.kind()
 	kinds[kind]++
@@ -75,6 +82,18 @@ func (t *table) add(e *entry, n int, lines, kinds map[string]int) error {
 		t.decoy = e.secret
 	}
 	return nil
+}
+
+// enterPrepared enters e under the name that SASLprep makes of its user's.
+func (t *table) enterPrepared(e *entry) {
+	prepared, ok := auth.Prepare(e.user)
+	if !ok || prepared == e.user {
+		return
+	}
+	if _, twice := t.prepared[prepared]; twice {
+		e = nil
+	}
+	t.prepared[prepared] = e
 }
 
 // parseLine parses a line of a file, with or without its end. It returns nil

@@ -27,6 +27,8 @@ func vectors() []vector {
 		{"libargon2", "{ARGON2ID}$argon2id$v=19$m=256,t=2,p=2$c2FsdHNhbHRzYWx0c2FsdA$hxPLLiBpfa57qgxuWv9vyCQmEygKFVJ60hWMl7OF4Jo", "correct horse battery staple"},
 		{"RFC 7677 §3", "{SCRAM-SHA-256}" + pencil, "pencil"},
 		{"gsasl --mkpasswd", "{SCRAM-SHA-1}" + pencil1, "pencil"},
+		{"doveadm pw -s CRAM-MD5", "{CRAM-MD5}" + dovecotCRAM, "tanstaaftanstaaf"},
+		{"doveadm pw -s CRAM-MD5, longer than a block", "{CRAM-MD5}52197db948d0932512a61b183e7d05b04e94d60a3bb0d00f92d3df52a5d275ca", strings.Repeat("x", 100)},
 		{"plain", "{PLAIN}with {braces}", "with {braces}"},
 		{"plain, base64", "{CLEARTEXT.BASE64}dGFu", "tan"},
 		{"plain, hex", "{plain.hex}74616E", "tan"},
@@ -52,9 +54,9 @@ func TestVectors(t *testing.T) {
 // server's signature are.
 func TestSCRAMKeys(t *testing.T) {
 	f := open(t, "user:{SCRAM-SHA-256}"+pencil)
-	_, keys, err := f.SCRAM(t.Context(), auth.Peer{}, "user", "SHA-256")
-	if err != nil || keys.Iterations != 4096 || base64.StdEncoding.EncodeToString(keys.Salt) != "W22ZaJ0SNY7soEsUEjb6gQ==" {
-		t.Fatalf("%d iterations, salt %x, %v", keys.Iterations, keys.Salt, err)
+	keys := keysOf(t, f, "user")
+	if keys.Iterations != 4096 || base64.StdEncoding.EncodeToString(keys.Salt) != "W22ZaJ0SNY7soEsUEjb6gQ==" {
+		t.Fatalf("%d iterations, salt %x", keys.Iterations, keys.Salt)
 	}
 	const nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
 	message := "n=user,r=rOprNGfwEbeRWgbNEkqO,r=" + nonce + ",s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r=" + nonce
@@ -94,6 +96,9 @@ func TestRefusedSecrets(t *testing.T) {
 		{"{md5-crypt}hunter2", "scheme MD5-CRYPT is not supported"},
 		{"{SCRAM-SHA-1}hunter2", "scheme SCRAM-SHA-1: malformed hash"},
 		{"{SCRAM-SHA-1}4096,AAAAAAAAAAA=," + b64 + "," + b64, "malformed"},
+		{"{CRAM-MD5}hunter2", "scheme CRAM-MD5: malformed hash"},
+		{"{CRAM-MD5}" + dovecotCRAM[2:], "malformed"},
+		{"{CRAM-MD5}" + dovecotCRAM + "00", "malformed"},
 		{"{PLAIN}", "scheme PLAIN: empty"},
 		{"{PLAIN.b64}%%%", "wrongly encoded"},
 		{"{PLAIN.hex}7", "wrongly encoded"},
@@ -165,6 +170,7 @@ func TestHash(t *testing.T) {
 		{"SHA256-CRYPT", "{SHA256-CRYPT}$5$rounds=50000$"},
 		{"SCRAM-SHA-256", "{SCRAM-SHA-256}16384,"},
 		{"scram-sha-1", "{SCRAM-SHA-1}16384,"},
+		{"CRAM-MD5", "{CRAM-MD5}"},
 		{"PLAIN", "{PLAIN}"},
 	} {
 		const password = "a: {b}$c"

@@ -5,16 +5,18 @@
 //
 // The schemes are ARGON2ID, ARGON2I, BLF-CRYPT (or BCRYPT), SHA512-CRYPT,
 // SHA256-CRYPT, CRYPT (any of these by its prefix), SCRAM-SHA-256 and
-// SCRAM-SHA-1 (RFC 5802, RFC 7677) and PLAIN (or CLEARTEXT). A suffix ".b64" or ".hex" says that the
-// hash is encoded so; a PLAIN secret with a colon needs it. There is no
+// SCRAM-SHA-1 (RFC 5802, RFC 7677), CRAM-MD5 (RFC 2195) and PLAIN (or
+// CLEARTEXT). A suffix ".b64" or ".hex" says that the hash is encoded so; a PLAIN
+// secret with a colon needs it. There is no
 // default scheme: a line without one is an error, never a plaintext password.
 // Of the further fields only the extra field allow_nets has a meaning; fields
 // that begin with "userdb_" are passed over, and any other is an error, for
 // fear that it restricts a login somewhere else. Empty lines and lines that
 // begin with # are comments.
 //
-// User names are compared octet by octet, first as the client sent them and
-// then as SASLprep prepares them (RFC 4013); Alice is not alice. Passwords are
+// User names are compared octet by octet, first as the client sent them, then as
+// SASLprep prepares them (RFC 4013), and last with what it makes of the file's,
+// unless it makes the same of two; Alice is not alice. Passwords are
 // compared first as prepared (RFC 4616 §2) and then as sent, because hashes
 // made by other software are of whatever was typed.
 package userfile
@@ -102,9 +104,10 @@ func (f *File) budget() {
 	f.memory, f.share = semaphore.NewWeighted(total), total/processors
 }
 
-// Authenticate implements [auth.Authenticator] for passwords and APOP. APOP
-// needs the secret itself (RFC 1939 §7): for a user whose secret is hashed it
-// is a wrong credential, with the reason "no-plaintext-secret". When too many
+// Authenticate implements [auth.Authenticator] for passwords, APOP and CRAM-MD5.
+// APOP needs the secret itself (RFC 1939 §7), CRAM-MD5 that or keys of its own:
+// for a user whose secret is hashed they are a wrong credential, with the
+// reason "no-plaintext-secret". When too many
 // hashes are being computed it waits; if ctx ends first the error is
 // [auth.ErrUnavailable].
 func (f *File) Authenticate(ctx context.Context, p auth.Peer, c auth.Credential) (auth.Identity, error) {
@@ -116,7 +119,9 @@ func (f *File) Authenticate(ctx context.Context, p auth.Peer, c auth.Credential)
 	case auth.Password:
 		return f.password(ctx, users.find(c.User), p, c)
 	case auth.APOP:
-		return f.apop(users.find(c.User), p, c)
+		return f.digest(users.find(c.User), p, c)
+	case auth.CRAMMD5:
+		return f.digest(users.find(c.User), p, c)
 	}
 	return auth.Identity{}, auth.ErrUnknown
 }
@@ -137,8 +142,8 @@ func (f *File) Decoy(ctx context.Context, c auth.Credential) {
 		if decoy := f.users.Load().decoy; decoy != nil {
 			_, _ = f.verify(ctx, decoy, string(c.Secret)) // the work is all
 		}
-	case auth.APOP:
-		newPlain("decoy").proves(c)
+	default:
+		auth.Stored{}.Proves(c)
 	}
 }
 
@@ -156,16 +161,16 @@ func (f *File) password(ctx context.Context, e *entry, p auth.Peer, c auth.Passw
 	return f.admit(e, p)
 }
 
-func (f *File) apop(e *entry, p auth.Peer, c auth.APOP) (auth.Identity, error) {
+// digest checks a credential that is a digest of the secret.
+func (f *File) digest(e *entry, p auth.Peer, c auth.Credential) (auth.Identity, error) {
 	if e == nil {
 		return auth.Identity{}, auth.ErrUnknown
 	}
-	secret, ok := e.secret.(plainSecret)
-	if !ok {
-		newPlain("decoy").proves(c)
+	s, _ := e.secret.(stored)
+	switch proven, able := s.Proves(c); {
+	case !able:
 		return auth.Identity{}, auth.Refuse(auth.ErrCredentials, "no-plaintext-secret")
-	}
-	if !secret.proves(c) {
+	case !proven:
 		return auth.Identity{}, auth.Refuse(auth.ErrCredentials, "wrong-digest")
 	}
 	return f.admit(e, p)

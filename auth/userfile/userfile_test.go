@@ -152,6 +152,36 @@ func TestAPOP(t *testing.T) {
 	}
 }
 
+// RFC 2195 §2's example, and who has no secret to prove.
+func TestCRAMMD5(t *testing.T) {
+	f := open(t, "tim:{PLAIN}tanstaaftanstaaf", "keys:{CRAM-MD5}"+dovecotCRAM, "hashed:{SHA512-CRYPT}"+sha512Hash,
+		"scram:{SCRAM-SHA-256}"+pencil, "far:{PLAIN}tanstaaftanstaaf::::::allow_nets=192.0.2.0/24")
+	const text, digest = "<1896.697170952@postoffice.reston.mci.net>", "b913a602c7eda7a495b4e6e7334d3890"
+	for _, test := range []struct{ user, text, digest, reason string }{
+		{"tim", text, digest, ""},
+		{"keys", text, digest, ""},
+		{"tim", text, "b913a602c7eda7a495b4e6e7334d3891", "wrong-digest"},
+		{"keys", text, "b913a602c7eda7a495b4e6e7334d3891", "wrong-digest"},
+		{"keys", "<1897.697170952@postoffice.reston.mci.net>", digest, "wrong-digest"},
+		{"hashed", text, digest, "no-plaintext-secret"},
+		{"scram", text, digest, "no-plaintext-secret"},
+		{"far", text, digest, "address-not-allowed"},
+		{"mallory", text, digest, "unknown-user"},
+	} {
+		id, err := f.Authenticate(t.Context(), auth.Peer{}, auth.CRAMMD5{User: test.user, Challenge: test.text, Digest: test.digest})
+		switch {
+		case test.reason == "" && (err != nil || id.User != test.user):
+			t.Errorf("%s: %+v, %v", test.user, id, err)
+		case test.reason != "" && (auth.Reason(err) != test.reason || errors.Is(err, auth.ErrUnknown) != (test.user == "mallory")):
+			t.Errorf("%s: %v, want %q", test.user, err, test.reason)
+		}
+	}
+	_, err := f.Authenticate(t.Context(), auth.Peer{}, auth.APOP{User: "keys", Timestamp: text, Digest: digest})
+	if auth.Reason(err) != "no-plaintext-secret" {
+		t.Errorf("APOP with keys for CRAM-MD5: %v", err)
+	}
+}
+
 func TestAllowNets(t *testing.T) {
 	f := open(t, "alice:{PLAIN}secret:1000:1000:Alice A:/home/alice:/bin/sh:userdb_mail=maildir:~/Maildir allow_nets=192.0.2.0/24,2001:db8::/32,198.51.100.7")
 	for addr, want := range map[string]string{

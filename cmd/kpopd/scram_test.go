@@ -288,7 +288,7 @@ func TestSCRAMTime(t *testing.T) {
 			}
 			spread := 0.0
 			for range 3 {
-				w := &stopwatch{&scram.Mechanism{Hash: scram.SHA256, Keys: scramUsers{f}, Secret: f.SCRAMSecret},
+				w := &stopwatch{&scram.Mechanism{Hash: scram.SHA256, Keys: scramKeys{f}, Secret: f.SCRAMSecret},
 					map[string][]time.Duration{}, map[string]bool{}}
 				for range rounds {
 					for _, user := range names {

@@ -37,7 +37,7 @@ func hashCommand(stdout, stderr io.Writer) *cli.Command {
 		Usage: "read a password from standard input and print what a file of users keeps of it",
 		Description: "A line of the file is the user's name, a colon and what this prints. At a\nterminal the password is asked for twice and not shown; else it is the one\n" +
 			"line of the input.\n\nSchemes: ARGON2ID, BLF-CRYPT, SHA512-CRYPT, SHA256-CRYPT for passwords only;\n" +
-			"SCRAM-SHA-256, SCRAM-SHA-1 for passwords and SCRAM; PLAIN for all of them and\nAPOP, as nothing hides the password.",
+			"SCRAM-SHA-256, SCRAM-SHA-1 for passwords and SCRAM; CRAM-MD5 for passwords and\nCRAM-MD5; PLAIN for all of them and APOP, as nothing hides the password.",
 		Flags: []cli.Flag{&cli.StringFlag{Name: "scheme", Value: "ARGON2ID", Usage: "`SCHEME` to hash with"}},
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			if cmd.Args().Present() { // which may be a password, and is not repeated

@@ -58,7 +58,8 @@ type builder struct {
 	auth   auth.Authenticator // nil: no passwords
 	asked  auth.Chain         // what auth asks
 	locals *localname.Rules   // nil: principals have no local names
-	users  scramUsers         // those of auth that can have keys for SCRAM
+	users  userFiles          // those of auth
+	keys   scramKeys          // those of auth that can have secrets for more than passwords
 	// throttle is what bounds guessing. nil: nothing.
 	throttle    *auth.Throttle
 	passwords   int                     // how many authenticators auth has

@@ -99,6 +99,9 @@ func (b *builder) ownRealms(k *config.Kerberos, keys *krb5.KeySet) {
 
 // chain builds the chain of those who check passwords.
 func (b *builder) chain() {
+	if len(b.file.Authenticators) > 0 {
+		b.salts()
+	}
 	var chain auth.Chain
 	for i := range b.file.Authenticators {
 		if link := b.authenticator(&b.file.Authenticators[i]); link != nil {
@@ -108,7 +111,6 @@ func (b *builder) chain() {
 	b.asked = chain
 	if b.passwords = len(chain); b.passwords > 0 {
 		b.auth = auth.SDPS{Auth: b.throttled(chain)}
-		b.salts()
 	}
 	if len(b.certs) > 0 {
 		b.external = b.throttled(b.certs)
@@ -118,8 +120,8 @@ func (b *builder) chain() {
 	}
 }
 
-// salts gives all files of users the secret of the state directory for the
-// salts that are stored nowhere.
+// salts gets the secret of the state directory for the salts that are stored
+// nowhere.
 func (b *builder) salts() {
 	switch {
 	case b.old.scramSecret != nil && b.old.stateDir == b.file.StateDir:
@@ -133,11 +135,6 @@ func (b *builder) salts() {
 		b.next.scramSecret = secret
 	}
 	b.scramSecret = b.next.scramSecret
-	for _, f := range b.users {
-		if b.scramSecret != nil {
-			f.SCRAMSecret = b.scramSecret
-		}
-	}
 }
 
 // links build one link of the chain, by the kind of its block. nil: it is not
@@ -166,7 +163,10 @@ func (b *builder) userFile(a *config.Authenticator) auth.Authenticator {
 		return nil
 	}
 	users.Source = "file " + a.Name
-	b.users = append(b.users, users)
+	if b.scramSecret != nil {
+		users.SCRAMSecret = b.scramSecret
+	}
+	b.users, b.keys = append(b.users, users), append(b.keys, users)
 	return users
 }
 

@@ -23,6 +23,7 @@ func (b *builder) directory(a *config.Authenticator) *ldap.Directory {
 		BindDN: l.BindDN, BaseDN: l.BaseDN,
 		Filter: loginTemplate(l.Filter), LookupFilter: lookupTemplate(l.LookupFilter),
 		Attributes: l.Attributes, NestedGroups: l.NestedGroups, DisabledAttribute: l.DisabledAttribute,
+		SecretAttribute: l.SecretAttribute, SCRAMIterations: l.SCRAMIterations, SCRAMSecret: b.scramSecret,
 		Timeout: l.Timeout, PoolSize: l.PoolSize, Remember: l.Cache, RememberWrong: l.CacheNegative,
 		LockoutThreshold: l.LockoutThreshold, LockoutWindow: l.LockoutWindow, Budget: b.budget("ldap " + a.Name),
 		Log: b.log,
@@ -44,15 +45,22 @@ func (b *builder) directory(a *config.Authenticator) *ldap.Directory {
 		return nil
 	}
 	b.next.directories = append(b.next.directories, d)
+	if l.SecretAttribute != "" {
+		b.keys = append(b.keys, d)
+	}
 	return d
 }
 
-// clearPasswords warns of passwords that would cross a network in the clear.
+// clearPasswords warns of passwords, and of the secrets of all users, that would
+// cross a network in the clear.
 func (b *builder) clearPasswords(a *config.Authenticator) {
 	for _, text := range a.LDAP.URLs {
 		u, err := url.Parse(text)
 		if err == nil && u.Scheme == "ldap" && !a.LDAP.StartTLS {
 			b.warn(a.At("starttls"), "Passwords cross the network in the clear on the way to %s", u.Host)
+			if a.LDAP.SecretAttribute != "" {
+				b.warn(a.At("secret_attribute"), "The secrets of all users cross the network in the clear on the way from %s", u.Host)
+			}
 		}
 	}
 }

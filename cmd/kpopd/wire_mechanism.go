@@ -17,6 +17,7 @@ type offer struct {
 
 const (
 	needsPasswords = "an authenticator that has passwords"
+	needsSecrets   = "an authenticator that has secrets: a file of users, or a directory with secret_attribute"
 	needsKerberos  = "a kerberos block"
 	needsTokens    = "an authenticator that takes tokens"
 	needsClients   = `an authenticator "certificate"`
@@ -27,19 +28,21 @@ const (
 var offers = map[string]offer{
 	"GSSAPI":             {(*builder).gssapi, needsKerberos},
 	"GSS-SPNEGO":         {(*builder).spnego, needsKerberos},
-	"SCRAM-SHA-256-PLUS": {(*builder).scram, needsPasswords},
-	"SCRAM-SHA-256":      {(*builder).scram, needsPasswords},
-	"SCRAM-SHA-1-PLUS":   {(*builder).scram, needsPasswords},
-	"SCRAM-SHA-1":        {(*builder).scram, needsPasswords},
+	"SCRAM-SHA-256-PLUS": {(*builder).scram, needsSecrets},
+	"SCRAM-SHA-256":      {(*builder).scram, needsSecrets},
+	"SCRAM-SHA-1-PLUS":   {(*builder).scram, needsSecrets},
+	"SCRAM-SHA-1":        {(*builder).scram, needsSecrets},
+	"CRAM-MD5":           {(*builder).cram, needsSecrets},
 	"OAUTHBEARER":        {(*builder).bearer, needsTokens},
 	"XOAUTH2":            {(*builder).bearer, needsTokens},
 	"EXTERNAL":           {(*builder).externalMechanism, needsClients},
 	"PLAIN":              {(*builder).plain, needsPasswords},
+	"LOGIN":              {(*builder).login, needsPasswords},
 }
 
 // safe are the mechanisms offered where none are named, in the order of
 // preference. GSSAPI comes first, for fetchmail's short sight (see pop3's
-// CAPA). SCRAM with SHA-1 is for those who name it.
+// CAPA). SCRAM with SHA-1, CRAM-MD5 and LOGIN are for those who name them.
 var safe = []string{"GSSAPI", "EXTERNAL", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "OAUTHBEARER", "XOAUTH2", "PLAIN"}
 
 // proofs sets what a POP3 listener takes as proof from the clients of a
@@ -74,8 +77,8 @@ func (b *builder) mechanisms(l *config.Listener, n *config.Network) ([]string, c
 // names it, at a place, so that it must be there.
 func (b *builder) proof(h *pop3.Handler, name string, named bool, at config.Range) {
 	if name == "APOP" {
-		if b.auth == nil {
-			b.fail(at, "The mechanism %s needs %s", name, needsPasswords)
+		if len(b.keys) == 0 {
+			b.fail(at, "The mechanism %s needs %s", name, needsSecrets)
 			return
 		}
 		h.Auth, h.Timestamp = b.auth, pop3.NewTimestamp(b.file.Hostname)
@@ -106,6 +109,22 @@ func (b *builder) plain(string, bool) auth.Mechanism {
 		return nil
 	}
 	return &auth.Plain{Auth: b.auth}
+}
+
+func (b *builder) login(string, bool) auth.Mechanism {
+	if b.auth == nil {
+		return nil
+	}
+	return auth.Login{Auth: b.auth}
+}
+
+// cram returns CRAM-MD5. Its challenge is what APOP's timestamp is: of this
+// process, and never the same.
+func (b *builder) cram(string, bool) auth.Mechanism {
+	if len(b.keys) == 0 {
+		return nil
+	}
+	return auth.CRAM{Auth: b.auth, Challenge: pop3.NewTimestamp(b.file.Hostname)}
 }
 
 func (b *builder) gssapi(string, bool) auth.Mechanism {

@@ -34,19 +34,21 @@ func scramHash(name string) (hash string, plus bool) {
 }
 
 // scram returns the mechanism called name, or nil. One that is named is offered
-// as soon as anybody has keys for it. One that is not is offered only while
-// everybody has, which nobody of a directory does: some clients choose SCRAM
-// wherever they see it, and do not try another mechanism when it fails.
+// as soon as anybody can have keys for it, which somebody of a directory with a
+// secret_attribute can. One that is not is offered only while everybody has,
+// which nobody knows of a directory: some clients choose SCRAM wherever they see
+// it, and do not try another mechanism when it fails.
 func (b *builder) scram(name string, named bool) auth.Mechanism {
 	hash, plus := scramHash(name)
-	if hash == "" || len(b.users) == 0 {
+	if hash == "" || len(b.keys) == 0 {
 		return nil
 	}
-	users, only := b.users, len(b.users) == b.passwords
-	m := &scram.Mechanism{Hash: hash, Plus: plus, Keys: users, Secret: b.scramSecret}
+	m := &scram.Mechanism{Hash: hash, Plus: plus, Keys: b.keys, Secret: b.scramSecret}
+	files, only := b.users, len(b.users) == b.passwords
+	elsewhere := len(b.keys) > len(files)
 	m.Offered = func() bool {
-		have, all := users.count(hash)
-		return have > 0 && (named || only && have == all)
+		have, all := files.count(hash)
+		return named && (elsewhere || have > 0) || only && have > 0 && have == all
 	}
 	if b.throttle != nil {
 		m.Throttle = b.throttle
@@ -59,7 +61,7 @@ func (b *builder) scram(name string, named bool) auth.Mechanism {
 func (b *builder) useless(at config.Range, name string) {
 	hash, _ := scramHash(name)
 	scheme := "SCRAM-" + hash
-	if hash == "" || slices.Contains(b.warned, scheme) {
+	if hash == "" || len(b.keys) > len(b.users) || slices.Contains(b.warned, scheme) {
 		return
 	}
 	if have, _ := b.users.count(hash); have == 0 {
@@ -83,49 +85,55 @@ func besides(all auth.Mechanisms) {
 	}
 }
 
-// scramUsers are the keys of all files of users, asked in their order as a
-// chain of authenticators is: whoever knows the user decides.
-type scramUsers []*userfile.File
-
-var _ scram.Keys = scramUsers(nil)
-
-// SCRAM implements [scram.Keys]. All files are asked, whoever has the answer,
-// so that it takes the same time for a user of any.
-func (u scramUsers) SCRAM(ctx context.Context, p auth.Peer, user, hash string) (auth.Identity, auth.SCRAMKeys, error) {
-	var (
-		id    auth.Identity
-		keys  auth.SCRAMKeys
-		err   error = auth.ErrUnknown
-		known bool
-	)
-	for _, f := range u {
-		i, k, e := f.SCRAM(ctx, p, user, hash)
-		if !known && !errors.Is(e, auth.ErrUnknown) {
-			id, keys, err, known = i, k, e, true
-		}
-	}
-	return id, keys, err
-}
-
-// SCRAMParameters implements [scram.Keys] with those of the first file in which
-// somebody has keys.
-func (u scramUsers) SCRAMParameters(hash string) (iterations, salt int) {
-	for _, f := range u {
-		if have, _ := f.SCRAMUsers(hash); have > 0 {
-			return f.SCRAMParameters(hash)
-		}
-	}
-	return u[0].SCRAMParameters(hash)
-}
+// userFiles are all files of users.
+type userFiles []*userfile.File
 
 // count returns how many users can have keys for a hash, and how many there
 // are.
-func (u scramUsers) count(hash string) (have, all int) {
+func (u userFiles) count(hash string) (have, all int) {
 	for _, f := range u {
 		h, a := f.SCRAMUsers(hash)
 		have, all = have+h, all+a
 	}
 	return have, all
+}
+
+// scramKeys are all that can have keys for SCRAM, files of users and
+// directories, asked in their order as a chain of authenticators is: whoever
+// knows the user decides.
+type scramKeys []scram.Keys
+
+var _ scram.Keys = scramKeys(nil)
+
+// SCRAM implements [scram.Keys]. All are asked, whoever has the answer, so that
+// it takes the same time for a user of any.
+func (s scramKeys) SCRAM(ctx context.Context, p auth.Peer, user, hash string) (auth.SCRAMUser, error) {
+	var (
+		found auth.SCRAMUser
+		err   error = auth.ErrUnknown
+		known bool
+	)
+	for _, keys := range s {
+		u, e := keys.SCRAM(ctx, p, user, hash)
+		if !known && (!errors.Is(e, auth.ErrUnknown) || errors.Is(e, auth.ErrUnavailable)) {
+			found, err, known = u, e, true
+		}
+	}
+	return found, err
+}
+
+// SCRAMParameters implements [scram.Keys] with those of the first in which
+// somebody has keys. A directory is taken to have some.
+func (s scramKeys) SCRAMParameters(hash string) (iterations, salt int) {
+	for _, keys := range s {
+		if f, ok := keys.(*userfile.File); ok {
+			if have, _ := f.SCRAMUsers(hash); have == 0 {
+				continue
+			}
+		}
+		return keys.SCRAMParameters(hash)
+	}
+	return s[0].SCRAMParameters(hash)
 }
 
 // scramSecretOf returns the secret kept in a state directory, which it makes
@@ -167,7 +175,9 @@ func readScramSecret(path string) ([]byte, error) {
 }
 
 // makeScramSecret makes the whole file beside path and then links it there, so
-// that nobody ever sees half of one. fs.ErrExist: somebody else was first.
+// that nobody ever sees half of one, and returns once both are on the disk: a
+// salt that a crash changes tells who has none. fs.ErrExist: somebody else was
+// first.
 func makeScramSecret(dir, path string) (err error) {
 	f, err := os.CreateTemp(dir, ".scram.secret.*") // of mode 0600
 	if err != nil {
@@ -182,5 +192,12 @@ func makeScramSecret(dir, path string) (err error) {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	return os.Link(f.Name(), path)
+	if err := os.Link(f.Name(), path); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

@@ -44,6 +44,22 @@ authenticator "ldap" "where" {
   lookup_filter = "(&(uid=${user})(mech=${mechanism})(l=${listener}))"
 }
 
+authenticator "ldap" "secrets" {
+  urls             = ["ldap://dc1.corp.example"]
+  base_dn          = "dc=corp,dc=example"
+  bind_as          = ["${user}@corp.example"]
+  attributes       = ["mail", "KpopdSecret;x-old"]
+  secret_attribute = "kpopdSecret"
+  scram_iterations = 1000
+}
+
+authenticator "ldap" "iterations" {
+  urls             = ["ldap://dc1.corp.example"]
+  base_dn          = "dc=corp,dc=example"
+  filter           = "(uid=${user})"
+  scram_iterations = 4096
+}
+
 tls {
   certificate {
     cert_file = "/etc/kpopd/tls.crt"

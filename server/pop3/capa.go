@@ -2,6 +2,7 @@ package pop3
 
 import (
 	"context"
+	"slices"
 	"strings"
 )
 
@@ -9,9 +10,9 @@ import (
 // (RFC 2449 §5). What depends on TLS changes with it; all else is listed in
 // both states.
 //
-// fetchmail looks for words in pieces of 63 octets, anywhere in the reply:
-// GSSAPI stands early in its line, and no other line may name a mechanism or
-// a command that is not meant.
+// fetchmail looks for words in pieces of 63 octets, anywhere in the reply: the
+// mechanisms that it knows stand first in their line, and no other line may name
+// a mechanism or a command that is not meant.
 func (s *session) capa(context.Context, []string) error {
 	s.ok("Capabilities follow")
 	for _, line := range s.capabilities() {
@@ -27,10 +28,19 @@ func (s *session) capabilities() []string {
 		lines = append(lines, "USER")
 	}
 	if names := s.h.Mechanisms.Usable(s.peer()); len(names) > 0 {
+		slices.SortStableFunc(names, func(a, b string) int { return fetchmailLast(a) - fetchmailLast(b) })
 		lines = append(lines, "SASL "+strings.Join(names, " "))
 	}
 	if s.c.OffersTLS() {
 		lines = append(lines, "STLS")
 	}
 	return append(lines, "IMPLEMENTATION kpopd")
+}
+
+// fetchmailLast is 0 for a mechanism that fetchmail knows, and else 1.
+func fetchmailLast(name string) int {
+	if name == "GSSAPI" || name == "CRAM-MD5" {
+		return 0
+	}
+	return 1
 }

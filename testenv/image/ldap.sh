@@ -59,6 +59,7 @@ configure() {
 		overlay ppolicy
 		ppolicy_use_lockout
 		access to attrs=userPassword by anonymous auth by * none
+		access to attrs=kpopdSecret by dn.exact=cn=kpopd,ou=services,dc=example,dc=test read by * none
 		access to * by dn.exact=cn=kpopd,ou=services,dc=example,dc=test read by self read by * none
 	EOF
 }
