@@ -13,6 +13,7 @@ func (d *decoder) checkFile(f *File, implied bool) {
 	d.checkAuthenticators(f)
 	d.checkLocalUser(f)
 	d.checkAttrs(f)
+	d.checkRecorded(f)
 	if implied {
 		if f.TLS == nil {
 			d.errorf(f.Header, "Missing block", "The default listeners need a tls block. Without one, write listener blocks that say tls = \"off\".")
