@@ -88,7 +88,7 @@ func TestNetworkPolicy(t *testing.T) {
 			t.Errorf("%s: APOP: %s", c.from, got)
 		}
 	}
-	rec := d.log.await(t, "refused", nil)
+	rec := d.log.await(t, "refused", func(rec map[string]any) bool { return rec["reason"] != "not-offered" })
 	if rec["network"] != "apop" || rec["reason"] != "wrong-digest" {
 		t.Errorf("logged as %v", rec)
 	}
