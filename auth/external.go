@@ -74,7 +74,10 @@ func (x *externalExchange) Claimed() string {
 	if x.peer.Proven != nil {
 		return x.peer.Proven.User
 	}
-	if chain := shown(x.peer); len(chain) > 0 {
+	// Package pkix takes seconds for the longest name that fits into a
+	// certificate, which anybody can make.
+	const longest = 4096
+	if chain := shown(x.peer); len(chain) > 0 && len(chain[0].RawSubject) <= longest {
 		return chain[0].Subject.String()
 	}
 	return ""

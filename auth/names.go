@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/xdg-go/stringprep"
+	"golang.org/x/text/unicode/norm"
 )
 
 // Bounds on what a client may show. RFC 4616 §2 wants 255 octets of each
@@ -35,6 +36,24 @@ func Prepare(s string) (string, bool) {
 	}
 	return prepared, true
 }
+
+// Loose returns what all spellings have in common that a directory may take for
+// one name. Active Directory compares by the sort keys of Windows, to which
+// case, width and accents do not matter, nor what has no weight, so that Álice
+// binds as alice. It is for counting by, and says nothing of who is who: two
+// people may have the same.
+func Loose(name string) string {
+	letters := strings.Map(func(r rune) rune {
+		if r >= utf8.RuneSelf && !unicode.IsLetter(r) && !unicode.IsNumber(r) {
+			return -1 // above all the accents that NFKD takes off
+		}
+		return r
+	}, strings.ToLower(norm.NFKD.String(name)))
+	return likeASCII.Replace(letters)
+}
+
+// likeASCII are the letters that have no decomposition, and the weight of others.
+var likeASCII = strings.NewReplacer("ß", "ss", "æ", "ae", "œ", "oe", "þ", "th", "ø", "o", "đ", "d", "ð", "d", "ł", "l", "ħ", "h", "ŧ", "t", "ı", "i", "ĸ", "k", "ŋ", "n")
 
 func isPrintableASCII(s string) bool {
 	for i := range len(s) {

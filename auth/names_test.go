@@ -46,3 +46,21 @@ func TestUnescapeName(t *testing.T) {
 		}
 	}
 }
+
+// TestLoose: what Active Directory takes for one name has one key, and others
+// have others.
+func TestLoose(t *testing.T) {
+	for _, c := range []struct{ a, b string }{
+		{"alice", "ÁLICE"}, {"alice", "A\u0308lice"}, {"alice", "ａｌｉｃｅ"}, {"strasse", "STRAẞE"}, {"alice", "al\u0131ce"}, {"alice", "\U0001f600alice\ufff9"},
+		{"b0b", "b\u2070b"}, {"дима", "ДИМА"}, {"o'neil", "O'Neil"},
+	} {
+		if x, y := auth.Loose(c.a), auth.Loose(c.b); x != y || x == "" {
+			t.Errorf("%q %q: %q %q", c.a, c.b, x, y)
+		}
+	}
+	for _, c := range []struct{ a, b string }{{"alice", "alicf"}, {"a.b", "ab"}, {"a-b", "ab"}, {"дима", "дина"}, {"田中", "中田"}} {
+		if x := auth.Loose(c.a); x == auth.Loose(c.b) {
+			t.Errorf("%q %q: %q", c.a, c.b, x)
+		}
+	}
+}

@@ -90,7 +90,7 @@ func (t *Throttle) Authenticate(ctx context.Context, p Peer, c Credential) (Iden
 		return id, err
 	}
 	t.counts.pair.count(ctx, k.pair, -1)
-	if err == nil {
+	if err == nil && !isWish(c, id) {
 		t.welcome(ctx, k)
 	}
 	return id, err
@@ -216,6 +216,13 @@ func userOf(c Credential) string {
 		return fingerprintOf(c) // who it is has yet to be seen
 	}
 	return ""
+}
+
+// isWish reports whether c, which proves id, names somebody else: a token's
+// owner may write any name beside it, and is not at home under that.
+func isWish(c Credential, id Identity) bool {
+	b, ok := c.(Bearer)
+	return ok && foldUser(b.User) != foldUser(id.User)
 }
 
 // isFailure reports whether err tells of a wrong proof, as against an outage

@@ -221,7 +221,38 @@ func TestThrottleExchange(t *testing.T) {
 	})
 }
 
-// However many names and addresses a guesser uses, memory stays bounded.
+// A bearers proves one user, whatever name is beside the token.
+type bearers struct{ user string }
+
+func (b bearers) Authenticate(_ context.Context, _ auth.Peer, c auth.Credential) (auth.Identity, error) {
+	if c.(auth.Bearer).Token != "right" {
+		return auth.Identity{}, auth.Refuse(auth.ErrCredentials, "bad-token")
+	}
+	return auth.Identity{User: b.user}, nil
+}
+
+// TestThrottleWish: a token makes its user at home at an address, and not the
+// one whose name its owner writes beside it.
+func TestThrottleWish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		throttle, here := &auth.Throttle{Auth: bearers{"mallory"}, FailuresPerMinute: 1}, at("192.0.2.1")
+		for _, user := range []string{"Mallory", "alice"} {
+			if _, err := throttle.Authenticate(t.Context(), here, auth.Bearer{User: user, Token: "right"}); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 5 {
+				throttle.Failed(at(fmt.Sprintf("198.51.100.%d", i)), user)
+			}
+		}
+		if !throttle.Allowed(here, "mallory") {
+			t.Error("the token's user is not at home")
+		}
+		if throttle.Allowed(here, "alice") {
+			t.Error("mallory's token makes the limit of alice void")
+		}
+	})
+}
+
 // TestThrottleSucceeded: who has proven himself by an exchange is at home, as
 // with a password, and strangers elsewhere do not lock him out.
 func TestThrottleSucceeded(t *testing.T) {
@@ -240,6 +271,7 @@ func TestThrottleSucceeded(t *testing.T) {
 	})
 }
 
+// However many names and addresses a guesser uses, memory stays bounded.
 func TestThrottleMemory(t *testing.T) {
 	throttle := &auth.Throttle{Auth: auth.Chain{}}
 	before := heap()

@@ -22,7 +22,8 @@ type Account struct {
 	when *Expression
 	// maildrop is the maildrop's name. Required.
 	maildrop *Expression
-	// allowAuthzid is whom else the client may act as. Default: nobody.
+	// allowAuthzid is whom else the client may act as, which needs an audit
+	// block. Default: nobody.
 	allowAuthzid *Expression
 	// AllowAuthzidFrom are where it may do so from. Required with
 	// allow_authzid: nobody acts as another from everywhere by accident.
@@ -215,6 +216,15 @@ func isPermission(t cty.Type) *complaint {
 		return complain("The result must be true, false, a name or a list of names, not a %s.", t.FriendlyName())
 	}
 	return nil
+}
+
+// checkRecorded checks that what is done in another's name will be recorded.
+func (d *decoder) checkRecorded(f *File) {
+	for i := range f.Accounts {
+		if a := &f.Accounts[i]; a.has("allow_authzid") && f.Audit == nil {
+			d.errorf(a.At("allow_authzid"), "Impersonation without a record", "Who acts as another is always recorded. Add an audit block with a file.")
+		}
+	}
 }
 
 // defaultRule is the only rule where none is written. A principal of another

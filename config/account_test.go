@@ -12,7 +12,7 @@ import (
 // account returns the one account whose block has this body.
 func account(t testing.TB, body string) *config.Account {
 	t.Helper()
-	return &mustParse(t, minimal+"account {\n"+body+"\n}\n").Accounts[0]
+	return &mustParse(t, minimal+"account {\n"+body+"\n}\naudit {\nfile = \"/audit.log\"\n}\n").Accounts[0]
 }
 
 var alice = config.Facts{

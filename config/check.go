@@ -12,6 +12,7 @@ func (d *decoder) checkFile(f *File, implied bool) {
 	d.checkMechanisms(f, f.Place, f.Mechanisms)
 	d.checkAuthenticators(f)
 	d.checkLocalUser(f)
+	d.checkRecorded(f)
 	if implied {
 		if f.TLS == nil {
 			d.errorf(f.Header, "Missing block", "The default listeners need a tls block. Without one, write listener blocks that say tls = \"off\".")

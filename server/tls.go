@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,15 @@ import (
 // TLS or a security layer. Those octets belong to nobody, so the connection
 // ends (RFC 2595 §4).
 var ErrPipelined = errors.New("server: input pending behind the start of protection")
+
+// maxNameText is the longest name in a certificate that is logged, in octets of
+// DER.
+const maxNameText = 4096
+
+// maxShown is the most that a client's certificates may take, in octets of DER:
+// five times what a chain of four takes. TLS has room for 256 KiB, which take
+// ten times as much memory for as long as the connection lasts.
+const maxShown = 32 << 10
 
 type leafKey struct{}
 
@@ -27,6 +37,16 @@ func TLSConfig(certs []tls.Certificate, min uint16) *tls.Config {
 	return &tls.Config{
 		MinVersion: max(min, tls.VersionTLS12),
 		NextProtos: []string{"pop3"},
+		VerifyPeerCertificate: func(shown [][]byte, _ [][]*x509.Certificate) error {
+			n := 0
+			for _, cert := range shown {
+				n += len(cert)
+			}
+			if n > maxShown {
+				return fmt.Errorf("server: the client shows %d octets of certificates", n)
+			}
+			return nil
+		},
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			cert := choose(certs, hello)
 			if slot, ok := hello.Context().Value(leafKey{}).(**tls.Certificate); ok {
@@ -112,10 +132,19 @@ func (c *Conn) clientAttrs() []slog.Attr {
 	}
 	cert := c.tlsState.PeerCertificates[0]
 	return []slog.Attr{
-		slog.String("client_subject", Clip(cert.Subject.String(), 256)),
-		slog.String("client_issuer", Clip(cert.Issuer.String(), 256)),
+		slog.String("client_subject", Clip(nameText(cert.RawSubject, cert.Subject), 256)),
+		slog.String("client_issuer", Clip(nameText(cert.RawIssuer, cert.Issuer), 256)),
 		slog.String("client_serial", Clip(cert.SerialNumber.Text(16), 256)),
 	}
+}
+
+// nameText is a name of a stranger's certificate. One that is too long is not
+// written out: package pkix takes seconds for what fits into a certificate.
+func nameText(der []byte, name pkix.Name) string {
+	if len(der) > maxNameText {
+		return "(too long)"
+	}
+	return name.String()
 }
 
 // TLS is the state of the connection's TLS; nil: it is in the clear.

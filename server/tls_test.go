@@ -4,6 +4,9 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"io"
 	"net"
@@ -14,6 +17,7 @@ import (
 	"time"
 
 	"kpopd/server"
+	"kpopd/testenv"
 )
 
 // newTLSFixture has two certificates. Its sessions speak in the clear until
@@ -266,6 +270,48 @@ func TestStalledHandshake(t *testing.T) {
 				t.Errorf("log: %s", log)
 			}
 		})
+	}
+}
+
+// namedAtLength returns a client's certificate with a name of n parts.
+func namedAtLength(t *testing.T, n int) tls.Certificate {
+	t.Helper()
+	client, err := authority.Issue(testenv.Client{Edit: func(c *x509.Certificate) {
+		for range n {
+			c.Subject.ExtraNames = append(c.Subject.ExtraNames, pkix.AttributeTypeAndValue{Type: asn1.ObjectIdentifier{2, 5, 4, 4}, Value: "A"})
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client.Pair(t)
+}
+
+// TestLongNames: the names in a stranger's certificate are not written out
+// where they are so long that it would take seconds, and a certificate that
+// would take megabytes ends the connection.
+func TestLongNames(t *testing.T) {
+	for parts, want := range map[int]string{500: "client_subject=(too long)", 5000: "octets of certificates"} {
+		var r recorder
+		f := newTLSFixture()
+		f.Recorder, f.endpoint.TLS.ClientAuth = &r, tls.RequestClientCert
+		config := clientConfig("one.example")
+		config.Certificates = []tls.Certificate{namedAtLength(t, parts)}
+		c, _ := f.connect("192.0.2.1")
+		conn, err := stls(t, c, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if parts > 500 { // TLS 1.3 tells it behind the handshake
+			if _, err := conn.Read(make([]byte, 1)); err == nil {
+				t.Error("the connection goes on")
+			}
+		}
+		c.Close()
+		f.sessions.Wait()
+		if log := strings.Join(r.events, "\n") + f.log.String(); !strings.Contains(log, want) {
+			t.Errorf("%d parts: %s", parts, log)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/emersion/go-sasl"
@@ -68,6 +69,16 @@ func TestExternalAdvertised(t *testing.T) {
 	}
 	if (auth.External{}).Usable(good) {
 		t.Error("a certificate is taken where nobody checks it")
+	}
+}
+
+// TestExternalLongName: whoever shows a certificate with a very long name does
+// not have it written out.
+func TestExternalLongName(t *testing.T) {
+	long := edited(func(c *x509.Certificate) { c.Subject.Organization = slices.Repeat([]string{"o"}, 1000) })
+	x := auth.External{Auth: auth.Chain{}}.Start(t.Context(), peer(chain(t, newCA(t), long)))
+	if claimed := x.(auth.Claimant).Claimed(); claimed != "" {
+		t.Errorf("a name of %d octets", len(claimed))
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jcmturner/gokrb5/v8/iana/errorcode"
@@ -26,8 +25,9 @@ type attempt struct {
 	made    types.EncryptionKey
 }
 
-// key is whose failures are counted: to Active Directory case does not matter.
-func (a *attempt) key() string { return strings.ToLower(a.name) }
+// key is whose failures are counted: to Active Directory several spellings are
+// one name.
+func (a *attempt) key() string { return auth.Loose(a.name) }
 
 // run returns a ticket, or what the failure means.
 func (a *attempt) run(ctx context.Context) (*Ticket, error) {
@@ -104,15 +104,37 @@ var passwordReasons = map[int32]string{
 	errorcode.KDC_ERROR_CLIENT_NOT_TRUSTED: "kdc-policy",
 }
 
-// refuse says what a failed exchange means. A refusal without a proof takes as
-// long as one with it.
+// refuse says what a failed exchange means, and counts it. A refusal without a
+// proof takes as long as one with it.
 func (a *attempt) refuse(ctx context.Context, err error) error {
-	refused, answered := errors.AsType[*kdcError](err)
-	if answered && refused.code == errorcode.KDC_ERR_C_PRINCIPAL_UNKNOWN {
-		return auth.ErrUnknown
+	meant := a.refusal(err)
+	switch {
+	case errors.Is(meant, auth.ErrUnavailable):
+		if _, answered := errors.AsType[*kdcError](err); answered && a.spent { // the proof was not judged
+			a.c.Budget.Forgive(a.key(), a.c.LockoutWindow)
+		}
+		return meant
+	case !errors.Is(meant, auth.ErrCredentials):
+		return meant
 	}
+	if a.spent {
+		a.c.Budget.Refuted(a.key(), a.proof, a.c.LockoutWindow)
+	}
+	if a.proving.IsZero() {
+		a.Decoy(ctx, auth.Password{User: a.name, Secret: auth.Secret(a.secret)})
+	} else {
+		a.note()
+	}
+	return meant
+}
+
+// refusal is what a failed exchange means.
+func (p *Passwords) refusal(err error) error {
+	refused, answered := errors.AsType[*kdcError](err)
 	reason := ""
 	switch {
+	case answered && refused.code == errorcode.KDC_ERR_C_PRINCIPAL_UNKNOWN:
+		return auth.ErrUnknown
 	case answered:
 		reason = passwordReasons[refused.code]
 	case errors.Is(err, errReplyKey): // of a KDC that asks for no proof
@@ -123,35 +145,24 @@ func (a *attempt) refuse(ctx context.Context, err error) error {
 		reason = "preauth-not-supported"
 	}
 	if reason == "" {
-		return a.outage(err)
-	}
-	if a.spent {
-		a.c.Budget.Refuted(a.key(), a.proof, a.c.LockoutWindow)
-	}
-	if a.proving.IsZero() {
-		a.Decoy(ctx, auth.Password{User: a.name, Secret: auth.Secret(a.secret)})
-	} else {
-		a.note()
+		return unavailable(err, outageReason(err))
 	}
 	return auth.Refuse(fmt.Errorf("%w: %w", auth.ErrCredentials, err), reason)
 }
 
-// outage is a failure that says nothing about the user.
-func (a *attempt) outage(err error) error {
-	reason := "kdc-unavailable"
+// outageReason is why a failure says nothing about the user.
+func outageReason(err error) string {
 	if refused, ok := errors.AsType[*kdcError](err); ok {
-		reason = "kdc-answer"
 		switch refused.code {
 		case errorcode.KRB_AP_ERR_SKEW:
-			reason = "kdc-clock-skew"
+			return "kdc-clock-skew"
 		case errorcode.KDC_ERR_S_PRINCIPAL_UNKNOWN, errorcode.KDC_ERR_SERVICE_REVOKED, errorcode.KDC_ERR_SERVICE_EXP:
-			reason = "kdc-unknown-service"
+			return "kdc-unknown-service"
 		}
-		if a.spent { // the proof was not judged
-			a.c.Budget.Forgive(a.key(), a.c.LockoutWindow)
-		}
-	} else if errors.Is(err, errKDCAnswer) || errors.Is(err, errRounds) {
-		reason = "kdc-answer"
+		return "kdc-answer"
 	}
-	return unavailable(err, reason)
+	if errors.Is(err, errKDCAnswer) || errors.Is(err, errRounds) {
+		return "kdc-answer"
+	}
+	return "kdc-unavailable"
 }

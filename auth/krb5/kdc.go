@@ -68,7 +68,7 @@ func (c *Client) begin(ctx context.Context) (context.Context, func(), error) {
 func (c *Client) kdcs(ctx context.Context, realm string) ([]string, error) {
 	conf := cmp.Or(c.Conf, &Conf{})
 	addrs := slices.Clone(conf.kdcs[realm])
-	if addrs == nil && !conf.noLookup {
+	if addrs == nil && !isFalse(conf.lookup) {
 		_, records, err := net.DefaultResolver.LookupSRV(ctx, "kerberos", "tcp", realm)
 		if err != nil {
 			return nil, fmt.Errorf("%w for the realm %s: %w", errNoKDC, realm, err)

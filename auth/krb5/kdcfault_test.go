@@ -135,7 +135,7 @@ func TestKDCOutage(t *testing.T) {
 	down := l.Addr().String()
 	l.Close()
 	outage(passwords(t, passwordConfig(t, w, confAt(t, down))), "kdc-unavailable")
-	none := passwordConfig(t, w, &Conf{noLookup: true})
+	none := passwordConfig(t, w, &Conf{lookup: "no"})
 	outage(passwords(t, none), "kdc-unavailable")
 
 	silent.set(func([]byte) []byte { return nil })

@@ -1,190 +1,89 @@
 package krb5
 
 import (
-	"bufio"
-	"bytes"
+	"cmp"
 	"errors"
-	"fmt"
-	"io"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 )
 
-const (
-	defaultConf  = "/etc/krb5.conf"
-	maxConf      = 256 << 10 // octets of one file
-	maxConfFiles = 64
-)
+const defaultConf = "/etc/krb5.conf"
 
-// A Conf is what a client has to know of the realms: the part of MIT Kerberos'
-// krb5.conf that says where their KDCs are. The zero Conf finds them by DNS.
+// A Conf is the part of MIT Kerberos' krb5.conf that says where the KDCs of the
+// realms are, and what the local names of principals are. The zero Conf finds
+// KDCs by DNS and has no local names.
 type Conf struct {
 	// DefaultRealm is where principals without a realm are. "": nowhere.
 	DefaultRealm string
+	// LocalRules are the values of auth_to_local, by realm, in order.
+	LocalRules map[string][]string
+	// LocalNames are those of auth_to_local_names: local names by realm and
+	// by principal without it.
+	LocalNames map[string]map[string]string
 
-	kdcs     map[string][]string // addresses with ports, by realm
-	domains  map[string]string   // realms, by host name or ".domain", in lower case
-	noLookup bool                // dns_lookup_kdc = false
+	kdcs    map[string][]string // addresses with ports, by realm
+	domains map[string]string   // realms, by host name or ".domain", in lower case
+	lookup  string              // dns_lookup_kdc; "": it is not set
 }
 
 // LoadConf reads the krb5.conf at path and what it includes. "": /etc/krb5.conf,
 // which need not be there.
 func LoadConf(path string) (*Conf, error) {
-	c := &Conf{}
-	l := confLoader{conf: c}
 	if path == "" {
 		if _, err := os.Stat(defaultConf); errors.Is(err, os.ErrNotExist) {
-			return c, nil
+			return &Conf{}, nil
 		}
 		path = defaultConf
 	}
-	return c, l.file(path)
+	r := confReader{left: maxConf, files: maxConfFiles}
+	if err := r.file(path); err != nil {
+		return nil, err
+	}
+	return &r.conf, nil
 }
 
-// A confLoader reads files, each of which stands for itself
-// (krb5.conf(5), "include").
-type confLoader struct {
-	conf  *Conf
-	files int
-}
-
-func (l *confLoader) file(path string) error {
-	if l.files++; l.files > maxConfFiles {
-		return fmt.Errorf("krb5: %s: more than %d files", path, maxConfFiles)
-	}
-	if info, err := os.Stat(path); err != nil {
-		return fmt.Errorf("krb5: %w", err)
-	} else if !info.Mode().IsRegular() {
-		return fmt.Errorf("krb5: %s: not a regular file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("krb5: %w", err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxConf+1))
-	if err == nil && len(b) > maxConf {
-		err = fmt.Errorf("larger than %d octets", maxConf)
-	}
-	if err == nil {
-		err = parseConf(b, l.conf, l.include)
-	}
-	if err != nil {
-		return fmt.Errorf("krb5: %s: %w", path, err)
-	}
-	return nil
-}
-
-// include reads a file, or those of a directory that MIT's library would read.
-func (l *confLoader) include(directory bool, path string) error {
-	if !directory {
-		return l.file(path)
-	}
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if isConfName(e.Name()) {
-			if err := l.file(filepath.Join(path, e.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func isConfName(name string) bool {
-	if strings.HasSuffix(name, ".conf") && !strings.HasPrefix(name, ".") {
-		return true
-	}
-	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
-}
-
-// parseConf adds what b says to c. include is called for what it includes.
-func parseConf(b []byte, c *Conf, include func(directory bool, path string) error) error {
-	p := confParser{Conf: c, include: include}
-	s := bufio.NewScanner(bytes.NewReader(b))
-	for n := 1; s.Scan(); n++ {
-		if err := p.line(strings.TrimSpace(s.Text())); err != nil {
-			return fmt.Errorf("line %d: %w", n, err)
-		}
-	}
-	if err := s.Err(); err != nil {
-		return err
-	}
-	if len(p.groups) > 0 {
-		return errors.New("a { without its }")
-	}
-	return nil
-}
-
-// A confParser is where in a file a line stands.
-type confParser struct {
-	*Conf
-	include func(directory bool, path string) error
-	section string
-	groups  []string // the names of the { } around
-}
-
-const maxConfDepth = 8
-
-func (p *confParser) line(text string) error {
-	name, value, assigns := strings.Cut(text, "=")
-	switch {
-	case text == "" || text[0] == '#' || text[0] == ';':
-		return nil
-	case strings.HasPrefix(text, "include ") || strings.HasPrefix(text, "includedir "):
-		word, path, _ := strings.Cut(text, " ")
-		return p.include(word == "includedir", strings.TrimSpace(path))
-	case text[0] == '[' && len(p.groups) == 0:
-		p.section, _, _ = strings.Cut(text[1:], "]")
-		return nil
-	case text[0] == '}' && len(p.groups) > 0:
-		p.groups = p.groups[:len(p.groups)-1]
-		return nil
-	case strings.HasPrefix(text, "module "):
-		return nil
-	case !assigns:
-		return errors.New("neither a section nor an assignment")
-	}
-	name, value = strings.TrimSuffix(strings.TrimSpace(name), "*"), strings.TrimSpace(value)
-	if value == "{" {
-		if len(p.groups) == maxConfDepth {
-			return errors.New("too many { around it")
-		}
-		p.groups = append(p.groups, name)
-		return nil
-	}
-	p.set(name, strings.Trim(value, `"`))
-	return nil
-}
-
-// set takes one assignment. As in MIT's library the first of a name counts, but
-// of KDCs all do.
-func (p *confParser) set(name, value string) {
-	switch depth := len(p.groups); {
-	case p.section == "libdefaults" && depth == 0 && name == "default_realm" && p.DefaultRealm == "":
-		p.DefaultRealm = value
-	case p.section == "libdefaults" && depth == 0 && name == "dns_lookup_kdc":
-		p.noLookup = isFalse(value)
-	case p.section == "realms" && depth == 1 && name == "kdc":
+// set takes one assignment. at are the section and those in it. As in MIT's
+// library the first of a name counts, but of KDCs and rules all do.
+func (c *Conf) set(at []string, key, value string) {
+	switch depth := len(at); {
+	case at[0] == "libdefaults" && depth == 1 && key == "default_realm":
+		c.DefaultRealm = cmp.Or(c.DefaultRealm, value)
+	case at[0] == "libdefaults" && depth == 1 && key == "dns_lookup_kdc":
+		c.lookup = cmp.Or(c.lookup, value)
+	case at[0] == "domain_realm" && depth == 1:
+		first(&c.domains, strings.ToLower(key), value)
+	case at[0] == "realms" && depth == 2 && key == "kdc":
 		if addr, ok := kdcAddress(value); ok {
-			if p.kdcs == nil {
-				p.kdcs = map[string][]string{}
-			}
-			p.kdcs[p.groups[0]] = append(p.kdcs[p.groups[0]], addr)
+			add(&c.kdcs, at[1], addr)
 		}
-	case p.section == "domain_realm" && depth == 0:
-		if p.domains == nil {
-			p.domains = map[string]string{}
+	case at[0] == "realms" && depth == 2 && key == "auth_to_local":
+		add(&c.LocalRules, at[1], value)
+	case at[0] == "realms" && depth == 3 && at[2] == "auth_to_local_names":
+		names := c.LocalNames[at[1]]
+		first(&names, key, value)
+		if c.LocalNames == nil {
+			c.LocalNames = map[string]map[string]string{}
 		}
-		if _, ok := p.domains[strings.ToLower(name)]; !ok {
-			p.domains[strings.ToLower(name)] = value
-		}
+		c.LocalNames[at[1]] = names
 	}
+}
+
+// first sets what is not set yet.
+func first(m *map[string]string, key, value string) {
+	if *m == nil {
+		*m = map[string]string{}
+	}
+	if _, ok := (*m)[key]; !ok {
+		(*m)[key] = value
+	}
+}
+
+func add(m *map[string][]string, key, value string) {
+	if *m == nil {
+		*m = map[string][]string{}
+	}
+	(*m)[key] = append((*m)[key], value)
 }
 
 // isFalse reads what MIT's library takes for false.

@@ -268,3 +268,23 @@ func measureRefusals(t *testing.T, a auth.Authenticator, locked string) float64 
 	}
 	return float64(slices.Max(medians)) / float64(slices.Min(medians))
 }
+
+// TestFind tells whom a right password would prove, and why not.
+func TestFind(t *testing.T) {
+	w := testenv.Start(t)
+	p := passwords(t, passwordConfig(t, w, nil))
+	free := freshUser(t, w, "noproof", "-requires_preauth")
+	for _, user := range []string{"alice", "alice@" + strings.ToLower(testenv.Realm), free, freshUser(t, w, "gone", "-expire 2001-01-01"), "mallory", "alice/admin", "carol@PARTNER.TEST"} {
+		name, _, _ := strings.Cut(user, "@")
+		want, wantErr := try(t, p, user, w.Password(name))
+		got, err := p.Find(t.Context(), testPeer, user)
+		if got.User != want.User || got.Source != want.Source || got.Attrs["principal"] != want.Attrs["principal"] ||
+			(err == nil) != (wantErr == nil) || err != nil && auth.Reason(err) != auth.Reason(wantErr) {
+			t.Errorf("%s: %+v, %v; a login has %+v, %v", user, got, err, want, wantErr)
+		}
+	}
+	p = passwords(t, passwordConfig(t, w, confAt(t, "127.0.0.1:1")))
+	if _, err := p.Find(t.Context(), testPeer, "alice"); !errors.Is(err, auth.ErrUnavailable) {
+		t.Errorf("no KDC: %v", err)
+	}
+}

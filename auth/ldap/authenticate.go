@@ -122,11 +122,11 @@ func (d *Directory) check(ctx context.Context, p auth.Password, pr auth.Proof) a
 // one succeeds. Of a DN its entry counts where the service may read it, of any
 // other name the one that the lookup filter finds; without an entry the identity
 // is the name as it was typed. Failures under any of
-// the names count against the first: two logins that make one name are one
-// account.
+// the names count against the first, and against all that the directory may
+// take for that: two logins that make one name are one account.
 func (d *Directory) checkNames(ctx context.Context, id auth.Identity, p auth.Password, pr auth.Proof) (entry, error) {
-	if strings.Join(strings.Fields(p.User), " ") != p.User {
-		return entry{}, auth.ErrUnknown // the directory would not see the difference
+	if !isSingleSpaced(p.User) {
+		return entry{}, auth.ErrUnknown
 	}
 	err, key := auth.ErrUnknown, ""
 	for _, t := range d.c.BindAs {
@@ -137,7 +137,7 @@ func (d *Directory) checkNames(ctx context.Context, id auth.Identity, p auth.Pas
 		if e != nil {
 			return entry{}, templateFault(e)
 		}
-		key = cmp.Or(key, fold(name.text))
+		key = cmp.Or(key, auth.Loose(name.text))
 		err = d.prove(ctx, name.text, key, p, pr)
 		if err == nil {
 			return d.readBound(ctx, name, id)
@@ -148,6 +148,10 @@ func (d *Directory) checkNames(ctx context.Context, id auth.Identity, p auth.Pas
 	}
 	return entry{}, err
 }
+
+// isSingleSpaced reports whether a name has no spaces but between its words: to
+// a directory others make no difference (RFC 4518 §2.6.1).
+func isSingleSpaced(name string) bool { return strings.Join(strings.Fields(name), " ") == name }
 
 // readBound reads the entry of who has bound.
 func (d *Directory) readBound(ctx context.Context, name bindName, id auth.Identity) (entry, error) {

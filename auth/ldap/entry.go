@@ -33,13 +33,25 @@ func (d *Directory) Lookup(ctx context.Context, id auth.Identity) (auth.Identity
 		return auth.Identity{}, auth.ErrUnknown
 	}
 	e, err := d.find(ctx, d.c.LookupFilter, id)
-	if err == errSpelling {
+	if err == errSpelling || err == nil && !isPlain(id) {
 		err = auth.Refuse(auth.ErrDenied, "other-spelling")
 	}
 	if err != nil {
 		return auth.Identity{}, err
 	}
 	return d.join(ctx, id, e) // under the name that was proven
+}
+
+// isPlain reports whether SASLprep (RFC 4013) leaves the names that were proven
+// as they are. Else a directory may take one for another's: whoever proved
+// "al\u00adice" to an issuer is not alice.
+func isPlain(id auth.Identity) bool {
+	for _, name := range []string{id.User, id.Attrs["principal"]} {
+		if prepared, _ := auth.Prepare(name); prepared != name {
+			return false
+		}
+	}
+	return true
 }
 
 // An entry is what the directory holds of somebody.

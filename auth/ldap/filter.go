@@ -104,10 +104,10 @@ func (q query) spelling(e *goldap.Entry, user string) (string, bool) {
 }
 
 // fold makes the spellings equal that are one name by SASLprep (RFC 4013) and
-// but for case.
+// but for case. The dotted capital I keeps its dot, which Go takes off.
 func fold(s string) string {
 	prepared, _ := auth.Prepare(s)
-	return strings.ToLower(prepared)
+	return strings.ToLower(strings.ReplaceAll(prepared, "\u0130", "i\u0307"))
 }
 
 // errShape means that a name would change what a template says.

@@ -179,9 +179,11 @@ func FuzzDirectoryCode(f *testing.F) {
 	})
 }
 
-// A group that is named like a SID is none of a ticket's.
-func TestGroupNamesSID(t *testing.T) {
-	for _, dn := range []string{"CN=S-1-5-21-1-2-3-512,OU=groups,DC=test", "cn=s-1-5-32-544,dc=test"} {
+// A group that is named like a SID is none of a ticket's, and one that is named
+// like another's DN is not that.
+func TestGroupNamesOtherKind(t *testing.T) {
+	for _, dn := range []string{"CN=S-1-5-21-1-2-3-512,OU=groups,DC=test", "cn=s-1-5-32-544,dc=test",
+		`cn=cn\=admins\,ou\=groups\,dc\=test,ou=selfmade,dc=test`} {
 		if got := groupNames(dn); !slices.Equal(got, []string{dn}) {
 			t.Errorf("%s: %q", dn, got)
 		}

@@ -2,6 +2,7 @@ package ldap
 
 import (
 	"context"
+	"errors"
 
 	"kpopd/auth"
 )
@@ -31,7 +32,31 @@ func (d *Directory) entryOf(ctx context.Context, id auth.Identity) (entry, error
 	if d.c.Filter != nil {
 		return d.find(ctx, d.c.Filter, id)
 	}
-	return d.findBound(ctx, id)
+	return d.boundEntry(ctx, id)
+}
+
+// boundEntry is the entry of the first name to bind as that has one. Without
+// any, it is that of somebody who may be able to bind all the same.
+func (d *Directory) boundEntry(ctx context.Context, id auth.Identity) (entry, error) {
+	bare, none := entry{}, error(auth.ErrUnknown)
+	if !isSingleSpaced(id.User) {
+		return bare, none
+	}
+	for _, t := range d.c.BindAs {
+		name, err := newBindName(t, id)
+		if errors.Is(err, errShape) {
+			continue
+		}
+		if err != nil {
+			return entry{}, templateFault(err)
+		}
+		e, err := d.readBound(ctx, name, id)
+		if err != nil || e.raw != nil {
+			return e, err
+		}
+		bare, none = e, nil
+	}
+	return bare, none
 }
 
 // DN returns the name of the entry that Lookup or, for an identity of this
@@ -46,6 +71,9 @@ func (d *Directory) DN(ctx context.Context, id auth.Identity) (string, error) {
 		return "", auth.ErrUnknown
 	default:
 		e, err = d.find(ctx, d.c.LookupFilter, id)
+	}
+	if err == nil && e.raw == nil {
+		err = auth.ErrUnknown
 	}
 	return e.dn, err
 }

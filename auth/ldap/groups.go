@@ -112,7 +112,8 @@ func (d *Directory) above(ctx context.Context, dn string) ([]string, error) {
 }
 
 // groupNames are the names that a rule may call a group by: its whole DN, and
-// the value of the DN's first component.
+// the value of the DN's first component unless that looks like one of another
+// kind.
 func groupNames(dn string) []string {
 	if !isText(dn) {
 		return nil
@@ -122,8 +123,9 @@ func groupNames(dn string) []string {
 		return []string{dn}
 	}
 	name := parsed.RDNs[0].Attributes[0].Value
-	// What is named like a SID could be taken for the group of a ticket.
-	if name == "" || !isText(name) || strings.HasPrefix(strings.ToUpper(name), "S-1-") {
+	// What is named like a SID could be taken for the group of a ticket, and
+	// what is named like a DN for another group of this directory.
+	if name == "" || !isText(name) || strings.Contains(name, "=") || strings.HasPrefix(strings.ToUpper(name), "S-1-") {
 		return []string{dn}
 	}
 	return []string{dn, name}

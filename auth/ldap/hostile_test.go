@@ -305,8 +305,13 @@ func TestTooMuch(t *testing.T) {
 func TestLookupSpelling(t *testing.T) {
 	s := &stub{}
 	d := open(t, stubConfig(s.start(t)))
-	if _, err := d.Lookup(t.Context(), auth.Identity{User: "\u00e1lice"}); !errors.Is(err, auth.ErrDenied) || auth.Reason(err) != "other-spelling" {
-		t.Error(err)
+	// The last two are alice to a directory, and to SASLprep: the name that was
+	// proven is somebody else's all the same.
+	for _, user := range []string{"\u00e1lice", "al\u0130ce", "\uff41lice", "alice\u00ad"} {
+		id, err := d.Lookup(t.Context(), auth.Identity{User: user})
+		if !errors.Is(err, auth.ErrDenied) || auth.Reason(err) != "other-spelling" {
+			t.Errorf("%q: %+v, %v", user, id, err)
+		}
 	}
 }
 
@@ -348,5 +353,41 @@ func TestBudgetOfBindName(t *testing.T) {
 	}
 	if n := len(s.sent()); n != 4 {
 		t.Errorf("%d failed binds", n)
+	}
+}
+
+// TestBudgetOfSpellings: the spellings that Active Directory takes for one name
+// are one account.
+func TestBudgetOfSpellings(t *testing.T) {
+	for _, text := range []string{"${user}@corp.example", "uid=${user},dc=test"} {
+		s := rightIs("right")
+		conf := stubConfig(s.start(t))
+		conf.Filter, conf.LookupFilter, conf.BindAs = nil, nil, []ldap.Template{template(text)}
+		conf.LockoutThreshold, conf.LockoutWindow = 5, time.Hour
+		d := open(t, conf)
+		for i, user := range []string{"strasse", "STRASSE", "straße", "strásse", "stra\u0301sse", "ｓtrasse", "strasse\U0001f600", "str\u00adasse",
+			"strasse\u200b", "strasse\ufff9", "strasse\U000e0100", "ſtrasse"} {
+			if _, err := try(t, d, user, fmt.Sprint("guess", i)); !errors.Is(err, auth.ErrCredentials) {
+				t.Errorf("%+q: %v", user, err)
+			}
+		}
+		if n := len(s.sent()); n != 4 {
+			t.Errorf("%s: %d failed binds", text, n)
+		}
+	}
+}
+
+// TestTooMuchBeforeTLS: whoever is on the way can answer StartTLS, and is not
+// listened to for long.
+func TestTooMuchBeforeTLS(t *testing.T) {
+	s := &stub{ext: func(c net.Conn) bool {
+		c.Write([]byte("0\x84\x00\x10\x00\x00" + strings.Repeat("\x04\x00", 100_000)))
+		io.Copy(io.Discard, c)
+		return false
+	}}
+	conf := stubConfig(s.start(t))
+	conf.Clear, conf.Timeout = false, 5*time.Second
+	if _, err := try(t, open(t, conf), "alice", "x"); !errors.Is(err, auth.ErrUnavailable) || !strings.Contains(err.Error(), "answers too much") {
+		t.Error(err)
 	}
 }

@@ -18,6 +18,10 @@ import (
 // and says nothing of a search with ten thousand answers.
 const maxAnswer = 4 << 20
 
+// maxClear bounds what comes before TLS, from anybody on the way: a decoder
+// makes a hundred times as much of it.
+const maxClear = 64 << 10
+
 var errTooMuch = errors.New("the server answers too much")
 
 // A wire is a network connection that reads no more than it has left.

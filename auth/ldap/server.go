@@ -92,7 +92,10 @@ func (s *server) dial(ctx context.Context) (*link, error) {
 		}
 		// What comes in the clear behind the answer is left in a buffer that
 		// nobody reads any more (RFC 4511 §4.14.2).
-		if err := c.do(ctx, func(conn *goldap.Conn) error { return conn.StartTLS(s.tls) }); err != nil {
+		if err := c.do(ctx, func(conn *goldap.Conn) error {
+			w.left.Store(maxClear)
+			return conn.StartTLS(s.tls)
+		}); err != nil {
 			c.hangUp()
 			return nil, fmt.Errorf("StartTLS: %v", err) // no answer about a user
 		}

@@ -2,6 +2,7 @@ package ldap_test
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -201,5 +202,28 @@ func TestUntrusted(t *testing.T) {
 		if _, err := try(t, open(t, conf), "alice", w.Password("alice")); !errors.Is(err, auth.ErrUnavailable) {
 			t.Errorf("%s: %v", u, err)
 		}
+	}
+}
+
+// TestFindBound: of who binds by a name made of his own, Find tells what a right
+// password would.
+func TestFindBound(t *testing.T) {
+	w := testenv.Start(t)
+	conf := config(t, w, testenv.PeopleDN)
+	conf.Filter, conf.LookupFilter, conf.BindAs = nil, nil, []ldap.Template{template("uid=${user}," + testenv.PeopleDN)}
+	d := open(t, conf)
+	for _, user := range []string{"alice", "bob", "BOB", "dave", " bob", "b\u00a0ob"} {
+		want, wantErr := try(t, d, user, w.Password(strings.ToLower(strings.TrimSpace(user))))
+		got, err := d.Find(t.Context(), auth.Peer{}, user)
+		if got.User != want.User || !slices.Equal(got.Groups, want.Groups) || !maps.Equal(got.Attrs, want.Attrs) ||
+			(err == nil) != (wantErr == nil) || err != nil && auth.Reason(err) != auth.Reason(wantErr) {
+			t.Errorf("%q: %+v, %v; a login has %+v, %v", user, got, err, want, wantErr)
+		}
+	}
+	if dn, err := d.DN(t.Context(), auth.Identity{User: "bob", Source: d.Source()}); err != nil || dn != "uid=bob,"+testenv.PeopleDN {
+		t.Errorf("bob's entry: %q, %v", dn, err)
+	}
+	if dn, err := d.DN(t.Context(), auth.Identity{User: "nobody", Source: d.Source()}); !errors.Is(err, auth.ErrUnknown) {
+		t.Errorf("nobody's entry: %q, %v", dn, err)
 	}
 }

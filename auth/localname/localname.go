@@ -66,9 +66,6 @@ func (r *Rules) Add(text string) error {
 	return err
 }
 
-// Len is the number of rules.
-func (r *Rules) Len() int { return len(r.rules) }
-
 // Local returns the local name of a principal, false where no rule gives one.
 func (r *Rules) Local(components []string, realm string) (string, bool) {
 	if len(realm)+len(strings.Join(components, "/")) > maxName {

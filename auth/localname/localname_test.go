@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"kpopd/auth/krb5"
 	"kpopd/auth/localname"
 	"kpopd/testenv"
 )
@@ -124,12 +125,12 @@ func TestAgainstMIT(t *testing.T) {
 // read takes the rules of the default realm from a file.
 func read(t *testing.T, path string) *localname.Rules {
 	t.Helper()
-	p, err := localname.ReadProfile(path)
+	p, err := krb5.LoadConf(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &localname.Rules{Home: []string{p.DefaultRealm}, Names: p.Names[p.DefaultRealm]}
-	rules := p.Rules[p.DefaultRealm]
+	r := &localname.Rules{Home: []string{p.DefaultRealm}, Names: p.LocalNames[p.DefaultRealm]}
+	rules := p.LocalRules[p.DefaultRealm]
 	if len(rules) == 0 {
 		rules = []string{"DEFAULT"}
 	}
@@ -183,43 +184,6 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
-func TestProfile(t *testing.T) {
-	dir := t.TempDir()
-	write := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "DIR", dir)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	write("d/10-first", "[realms]\n A = {\n auth_to_local = RULE:1\n }\n")
-	write("d/20.conf", "[realms]\n A = {\n auth_to_local = \"RULE:2 \\\"x\\\"\"\n auth_to_local_names = {\n  a/b = c\n a/b = d\n }\n }\n")
-	write("d/30.conf~", "nonsense")
-	write("d/.40.conf", "nonsense")
-	path := write("krb5.conf", "includedir DIR/d\ninclude DIR/more\n; a comment\n[libdefaults]\n default_realm = A\n[realms]\n A = {\n  auth_to_local = DEFAULT\n }\n B = {\n auth_to_local = RULE:b\n}\n[appdefaults]\n pam = {\n  x = {\n   auth_to_local = no\n  }\n }\n")
-	write("more", "[libdefaults]\n default_realm = FIRST\n")
-	p, err := localname.ReadProfile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := []string{"RULE:1", `RULE:2 "x"`, "DEFAULT"}; !slices.Equal(p.Rules["A"], want) || len(p.Rules) != 2 || p.Names["A"]["a/b"] != "c" || p.DefaultRealm != "FIRST" {
-		t.Errorf("%+v", p)
-	}
-	for _, text := range []string{
-		"x = y\n", "[realms\n", "[realms]\n A = {\n", "[realms]\n }\n", "[realms]*\n", "[realms]\n A = {\n }*\n", "[realms]\n A* = {\n }\n", "[realms]\n x\n",
-		"module /x:y\n", "include relative\n", "include DIR/bad.conf\n", "includedir DIR/missing\n", "include DIR\n", "include DIR/fifo\n",
-		"[a]\n" + strings.Repeat("x = {\n", 17) + strings.Repeat("}\n", 17), strings.Repeat("# comment\n", 110_000),
-		strings.Repeat("include DIR/more\n", 64),
-	} {
-		if _, err := localname.ReadProfile(write("bad.conf", text)); err == nil {
-			t.Errorf("%.40q is right", text)
-		}
-	}
-}
-
 func FuzzRule(f *testing.F) {
 	for _, rules := range ruleSets {
 		for _, r := range rules {
@@ -234,19 +198,6 @@ func FuzzRule(f *testing.F) {
 		local, ok := r.Local([]string{component}, realm)
 		if ok && (local == "" || len(local) > 4096) {
 			t.Errorf("a name of %d octets", len(local))
-		}
-	})
-}
-
-func FuzzProfile(f *testing.F) {
-	f.Add(conf([]string{"DEFAULT"}, map[string]string{"a": "b"}))
-	f.Fuzz(func(t *testing.T, text string) {
-		path := filepath.Join(t.TempDir(), "krb5.conf")
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if p, err := localname.ReadProfile(path); err == nil && p == nil {
-			t.Error("nothing")
 		}
 	})
 }

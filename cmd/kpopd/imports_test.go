@@ -78,6 +78,7 @@ var third = []struct {
 	// why not all of that.
 	{"github.com/go-jose/go-jose/", []string{"auth/oauth", "testenv"}},
 	{"github.com/xdg-go/stringprep", []string{"auth"}},
+	{"golang.org/x/text/unicode/norm", []string{"auth"}},
 	{"github.com/throttled/throttled/", []string{"auth"}},
 	{"github.com/go-crypt/", []string{"auth/userfile"}},
 	{"golang.org/x/sync/semaphore", []string{"auth/userfile"}},

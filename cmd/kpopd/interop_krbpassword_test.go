@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,6 +47,11 @@ func TestKerberosPasswords(t *testing.T) {
 		r := curl(c.user, c.password).exits(t, loginDenied)
 		if reason := d.log.awaitFrom(t, mark, "refused", nil)["reason"]; reason != c.reason {
 			t.Errorf("%s: refused for the reason %q, want %q\n%s", c.user, reason, c.reason, r)
+		}
+	}
+	for name, reason := range map[string]string{"bob": "[]", "mallory": "[unknown-user]", "alice/admin": "[unknown-user]"} {
+		if x, _ := explained(t, filepath.Join(s.Dir, "kpopd.hcl"), name, "-mechanism", "PLAIN"); fmt.Sprint(x.Reasons) != reason || x.Identity.Source == "" && x.LetIn {
+			t.Errorf("%s: %+v", name, x)
 		}
 	}
 	mark := d.log.mark()

@@ -33,7 +33,7 @@ func (b *builder) localNames(k *config.Kerberos, keys *krb5.KeySet) {
 // has to be the keytab's, or of the only realm of the keytab. As to libkrb5,
 // no rule at all is DEFAULT.
 func addProfile(r *localname.Rules, path string) error {
-	p, err := localname.ReadProfile(path)
+	p, err := krb5.LoadConf(path)
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func addProfile(r *localname.Rules, path string) error {
 	case !slices.Contains(r.Home, realm):
 		return fmt.Errorf("%s: the default realm %q is not one of the keytab's: %s", path, realm, strings.Join(r.Home, ", "))
 	}
-	rules := p.Rules[realm]
+	rules := p.LocalRules[realm]
 	if len(rules) == 0 {
 		rules = []string{"DEFAULT"}
 	}
@@ -53,7 +53,7 @@ func addProfile(r *localname.Rules, path string) error {
 			return fmt.Errorf("%s: the rule %q: %w", path, rule, err)
 		}
 	}
-	r.Names = p.Names[realm]
+	r.Names = p.LocalNames[realm]
 	return nil
 }
 

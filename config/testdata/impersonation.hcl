@@ -45,3 +45,7 @@ account {
 maildrop "maildir" {
   path = "/srv/mail/${maildrop}/Maildir"
 }
+
+audit {
+  file = "/var/log/kpopd/audit.log"
+}
