@@ -46,7 +46,7 @@ func checkKilled(t *testing.T, backend testenv.Backend) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer time.AfterFunc(2*time.Minute, func() { _ = cmd.Process.Kill() }).Stop()
+	defer time.AfterFunc(5*time.Minute, func() { _ = cmd.Process.Kill() }).Stop()
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	dirs := strings.Fields(line)
 	if err != nil || len(dirs) < 2 || dirs[0] != "worlds" {

@@ -72,14 +72,12 @@ func (c *Client) ticket(ctx context.Context, x asExchange) (t *Ticket, err error
 	if err != nil {
 		return nil, fmt.Errorf("krb5: encode AS-REQ: %w", err)
 	}
-	reply, addr, err := c.ask(ctx, x.client.Realm, message)
-	if err != nil {
-		return nil, err
-	}
-	rep, err := parseASReply(reply)
+	rep, addr, err := c.ask(ctx, x.client.Realm, message)
 	var refused *kdcError
 	if errors.As(err, &refused) && refused.code == errorcode.KDC_ERR_PREAUTH_REQUIRED {
-		rep, err = x.prove(ctx, &request, addr, refused.data)
+		if message, err = x.prove(&request, refused.data); err == nil {
+			rep, err = c.askOne(ctx, addr, message)
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -98,9 +96,9 @@ func (x *asExchange) request() kdcReqMsg {
 	}}
 }
 
-// prove sends the request again with an encrypted timestamp (RFC 4120 §5.2.7.2),
-// in an enctype that the KDC has named.
-func (x *asExchange) prove(ctx context.Context, request *kdcReqMsg, addr string, data []byte) (*kdcRepMsg, error) {
+// prove makes the request again with an encrypted timestamp (RFC 4120
+// §5.2.7.2), in an enctype that the KDC has named.
+func (x *asExchange) prove(request *kdcReqMsg, data []byte) ([]byte, error) {
 	var offered []paData
 	if err := unmarshalAll(data, &offered); err != nil {
 		return nil, fmt.Errorf("%w: METHOD-DATA", errKDCAnswer)
@@ -128,15 +126,9 @@ func (x *asExchange) prove(ctx context.Context, request *kdcReqMsg, addr string,
 		return nil, fmt.Errorf("krb5: encode AS-REQ: %w", err)
 	}
 	if x.proving != nil {
-		if err := x.proving(); err != nil {
-			return nil, err
-		}
+		return message, x.proving()
 	}
-	reply, err := askKDC(ctx, addr, message)
-	if err != nil {
-		return nil, err
-	}
-	return parseASReply(reply)
+	return message, nil
 }
 
 func find(all []paData, kind int32) *paData {

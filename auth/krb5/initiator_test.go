@@ -6,9 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jcmturner/gokrb5/v8/iana/asnAppTag"
 	"github.com/jcmturner/gokrb5/v8/iana/errorcode"
-	"github.com/jcmturner/gokrb5/v8/types"
+	"github.com/jcmturner/gokrb5/v8/iana/keyusage"
 
 	"kpopd/auth"
 	"kpopd/testenv"
@@ -194,17 +193,17 @@ func TestServiceLogin(t *testing.T) {
 // FuzzKDC goes through what a KDC may answer, in the clear and, where it has the
 // client's key, sealed.
 func FuzzKDC(f *testing.F) {
-	x := asExchange{client: alice, service: popService, key: func(info etypeInfo) (k types.EncryptionKey, err error) {
-		if info.Etype == 18 {
-			return fuzzSession, nil
-		}
-		return k, errNoEtype
-	}}
-	part := encKDCRepPart{Key: fuzzSession, Nonce: 7, SRealm: testRealm, SName: popService.name(), Flags: bits(0)}
-	plain, err := marshalApp(asnAppTag.EncASRepPart, part)
+	x := replyExchange()
+	whole := replyWith(f, func(*kdcRepMsg, *encKDCRepPart, *int) {})
+	rep, err := parseASReply(whole)
 	if err != nil {
-		f.Log(err)
+		f.Fatal(err)
 	}
+	plain, err := unseal(fuzzSession, keyusage.AS_REP_ENCPART, rep.EncPart)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole, plain)
 	f.Add(refusalOf(f, errorcode.KDC_ERR_PREAUTH_REQUIRED, methodData(f, etypeInfo{Etype: 18})), plain)
 	f.Add(methodData(f, etypeInfo{18, "salt", []byte{0, 0, 16, 0}}), []byte{})
 	f.Fuzz(func(t *testing.T, b, plain []byte) {

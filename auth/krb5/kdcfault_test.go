@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -85,7 +86,7 @@ func framed(b []byte) []byte {
 func forward(w *testenv.World, request []byte) []byte {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	reply, err := askKDC(ctx, w.KDC, request)
+	reply, err := askKDC(ctx, net.Dialer{}, w.KDC, request)
 	if err != nil {
 		panic(err)
 	}
@@ -155,6 +156,123 @@ func TestKDCOutage(t *testing.T) {
 	silent.set(func(b []byte) []byte { silent.set(honest(w)); return []byte{0, 0} }) // cut short once
 	if _, err := try(t, p, "alice", w.Password("alice")); err != nil {
 		t.Errorf("a KDC that recovered: %v", err)
+	}
+}
+
+// TestKDCUseless: a KDC that answers nonsense, or that it cannot say, is no
+// answer where there is another. That one is asked first from then on, for a
+// while.
+func TestKDCUseless(t *testing.T) {
+	w := testenv.Start(t)
+	bad := startMiddleman(t)
+	for name, answer := range map[string][]byte{
+		"garbage": framed([]byte("HTTP/1.1 400 Bad Request")), "four gigabytes": {0xff, 0xff, 0xff, 0xff, 1}, "cut short": {0},
+		"cannot say": framed(refusalOf(t, errorcode.KDC_ERR_SVC_UNAVAILABLE, nil)),
+	} {
+		bad.set(func([]byte) []byte { return answer })
+		client := &Client{Conf: confAt(t, bad.addr, w.KDC), Timeout: time.Minute}
+		conf := passwordConfig(t, w, nil)
+		conf.Client = client
+		p := passwords(t, conf)
+		asked := bad.asked.Load()
+		for range 3 {
+			if _, err := try(t, p, "alice", w.Password("alice")); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if n := bad.asked.Load() - asked; n != 1 {
+			t.Errorf("%s: asked %d times", name, n)
+		}
+		client.failed[bad.addr] = time.Now().Add(-avoidKDC)
+		bad.set(honest(w))
+		if _, err := try(t, p, "alice", w.Password("alice")); err != nil || bad.asked.Load()-asked != 3 {
+			t.Errorf("%s: the first does not get its turn again: %v", name, err)
+		}
+	}
+	bad.set(func([]byte) []byte { return framed(refusalOf(t, errorcode.KDC_ERR_SVC_UNAVAILABLE, nil)) })
+	alone := passwords(t, passwordConfig(t, w, confAt(t, bad.addr)))
+	if _, err := try(t, alone, "alice", w.Password("alice")); !errors.Is(err, auth.ErrUnavailable) || auth.Reason(err) != "kdc-answer" {
+		t.Errorf("nobody can say: %v", err)
+	}
+}
+
+// TestKDCSlow: an answer that comes octet by octet ends with the exchange's
+// time.
+func TestKDCSlow(t *testing.T) {
+	w := testenv.Start(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer c.Close()
+				tick := time.NewTicker(10 * time.Millisecond)
+				defer tick.Stop()
+				for _, b := range framed(make([]byte, 1<<17)) { // twenty minutes
+					if _, err := c.Write([]byte{b}); err != nil {
+						return
+					}
+					<-tick.C
+				}
+			})
+		}
+	})
+	t.Cleanup(func() { l.Close(); wg.Wait() })
+	conf := passwordConfig(t, w, confAt(t, l.Addr().String()))
+	conf.Client.Timeout = 300 * time.Millisecond
+	if _, err := try(t, passwords(t, conf), "alice", w.Password("alice")); auth.Reason(err) != "kdc-unavailable" {
+		t.Error(err)
+	}
+}
+
+// TestKDCDiscovery: KDCs that DNS knows, by the realm's whole name and no other.
+func TestKDCDiscovery(t *testing.T) {
+	w := testenv.Start(t)
+	host, port, err := net.SplitHostPort(w.KDC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const name = "_kerberos._tcp." + testRealm
+	none := net.SRV{Target: ".", Port: uint16(n)}
+	for _, c := range []struct {
+		name    string
+		records []net.SRV
+		reason  string
+	}{
+		{"one", []net.SRV{{Target: "kdc.example.test", Port: uint16(n)}}, ""},
+		{"none", nil, "kdc-unavailable"},
+		{"none, said so", []net.SRV{none}, "kdc-unavailable"},
+		{"the second", []net.SRV{{Target: "dead.example.test", Port: 88}, {Target: "kdc.example.test", Port: uint16(n), Priority: 1}}, ""},
+	} {
+		dns := testenv.StartDNS(t)
+		dns.Host("kdc.example.test", host)
+		dns.Service(name, c.records...)
+		conf := passwordConfig(t, w, nil)
+		conf.Client = &Client{Timeout: time.Minute, Resolver: dns.Resolver()}
+		if _, err := try(t, passwords(t, conf), "alice", w.Password("alice")); (err == nil) != (c.reason == "") || err != nil && auth.Reason(err) != c.reason {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if c.records == nil && dns.Asked(name) == 0 {
+			t.Errorf("%s: DNS was not asked", c.name)
+		}
+	}
+	dns := testenv.StartDNS(t)
+	dns.Refuse(true)
+	conf := passwordConfig(t, w, nil)
+	conf.Client = &Client{Timeout: time.Minute, Resolver: dns.Resolver()}
+	if _, err := try(t, passwords(t, conf), "alice", w.Password("alice")); auth.Reason(err) != "kdc-unavailable" {
+		t.Errorf("DNS fails: %v", err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,8 @@ type PasswordConfig struct {
 	Service, Host string
 	// MaxSkew is how far the KDC's clock may be off. 0: five minutes.
 	MaxSkew time.Duration
+	// PAC is what is done with the PAC of the ticket that proves a password.
+	PAC PACMode
 
 	// Remember is how long a right password is remembered, and RememberWrong
 	// how long a wrong one; meanwhile the KDC is not asked about it. 0: not at
@@ -82,7 +85,8 @@ func NewPasswords(c PasswordConfig) (*Passwords, error) {
 	c.Source, c.Service = cmp.Or(c.Source, Source), cmp.Or(c.Service, defaultService)
 	c.Budget, c.Log = cmp.Or(c.Budget, &auth.Budget{}), cmp.Or(c.Log, slog.Default())
 	p := &Passwords{c: c, verdicts: auth.NewVerdicts(c.Remember, c.RememberWrong, c.Budget)}
-	p.acceptor = &Acceptor{Keys: c.Keys, Replay: ownRequests{}, Service: c.Service, Realms: []string{c.Realm}, MaxSkew: c.MaxSkew}
+	p.acceptor = &Acceptor{Keys: c.Keys, Replay: ownRequests{}, Service: c.Service, Realms: []string{c.Realm}, MaxSkew: c.MaxSkew,
+		PAC: c.PAC, Log: c.Log}
 	if _, err := p.service(); err != nil {
 		return nil, err
 	}
@@ -117,8 +121,8 @@ func (p *Passwords) service() (Principal, error) {
 // Authenticate implements [auth.Authenticator] for passwords. The login name is
 // one component of a principal, which may be followed by '@' and the realm, in
 // any case; whoever has another name is not known here. The identity has the
-// attributes "principal" and "realm" that a ticket gives, because it was a
-// ticket that proved it; it does not expire with that ticket.
+// attributes and groups that a ticket gives, because it was a ticket that proved
+// it; it does not expire with that ticket.
 func (p *Passwords) Authenticate(ctx context.Context, peer auth.Peer, c auth.Credential) (auth.Identity, error) {
 	cred, ok := c.(auth.Password)
 	if !ok {
@@ -141,7 +145,7 @@ func (p *Passwords) Authenticate(ctx context.Context, peer auth.Peer, c auth.Cre
 		p.whole.Wait(ctx, time.Now()) // a quick answer would tell that there is an account
 	}
 	id := v.Identity
-	id.Attrs = maps.Clone(id.Attrs)
+	id.Attrs, id.Groups = maps.Clone(id.Attrs), slices.Clone(id.Groups)
 	return id, v.Err
 }
 

@@ -174,15 +174,32 @@ func (e *explainer) proven(ctx context.Context) (auth.Identity, error) {
 	if slices.Contains(tickets, e.q.mechanism) {
 		return e.ticket()
 	}
-	recipient, account := auth.SplitLogin(e.q.name, e.peer.Separators)
 	if slices.Contains(vouched, e.q.mechanism) {
 		return auth.Identity{User: e.q.name}, nil
 	}
+	if hash, _ := scramHash(e.q.mechanism); hash != "" {
+		return e.keyed(ctx, hash)
+	}
+	recipient, account := auth.SplitLogin(e.q.name, e.peer.Separators)
 	id, err := e.b.asked.Find(ctx, e.peer, account)
 	if errors.Is(err, auth.ErrUnavailable) || errors.Is(err, auth.ErrDenied) {
 		return auth.Identity{User: account}, err
 	}
 	id.Recipient = recipient
+	return id, err
+}
+
+// keyed is the identity of a right proof by SCRAM, for which a password does not
+// do where nobody has the keys.
+func (e *explainer) keyed(ctx context.Context, hash string) (auth.Identity, error) {
+	u, err := e.b.keys.SCRAM(ctx, e.peer, e.q.name, hash)
+	if err != nil {
+		return auth.Identity{}, err
+	}
+	id, err := u.Admit(ctx)
+	if errors.Is(err, auth.ErrUnavailable) || errors.Is(err, auth.ErrDenied) {
+		return auth.Identity{User: e.q.name}, err
+	}
 	return id, err
 }
 

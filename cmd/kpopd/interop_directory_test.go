@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	ber "github.com/go-asn1-ber/asn1-ber"
@@ -20,6 +21,11 @@ import (
 // agreeable serves a directory on a Unix socket that answers success to
 // everything, and to a search entries of bob's as well. It returns its URL.
 func agreeable(t *testing.T, entries int) string {
+	return answering(t, entries, func() int64 { return goldap.LDAPResultSuccess })
+}
+
+// answering is agreeable with what people's binds come to.
+func answering(t *testing.T, entries int, bind func() int64) string {
 	return listenSocket(t, filepath.Join(t.TempDir(), "ldapi"), func(c net.Conn) {
 		for r := bufio.NewReader(c); ; {
 			p, err := ber.ReadPacket(r)
@@ -27,15 +33,16 @@ func agreeable(t *testing.T, entries int) string {
 				return
 			}
 			w := bufio.NewWriter(c)
-			answer := ber.Tag(goldap.ApplicationBindResponse)
-			if p.Children[1].Tag == goldap.ApplicationSearchRequest {
+			answer, code := ber.Tag(goldap.ApplicationBindResponse), int64(goldap.LDAPResultSuccess)
+			if op := p.Children[1]; op.Tag == goldap.ApplicationBindRequest && op.Children[1].Value != testenv.ServiceDN {
+				code = bind()
+			} else if op.Tag == goldap.ApplicationSearchRequest {
 				answer = goldap.ApplicationSearchResultDone
 				for range entries {
 					w.Write(message(p, goldap.ApplicationSearchResultEntry, text("uid=bob,ou=people,dc=example,dc=test"), bobsUID()))
 				}
 			}
-			code := ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagEnumerated, int64(0), "")
-			w.Write(message(p, answer, code, text(""), text("")))
+			w.Write(message(p, answer, ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagEnumerated, code, ""), text(""), text("")))
 			w.Flush()
 		}
 	})
@@ -188,6 +195,44 @@ func TestAgreeableDirectory(t *testing.T) {
 	if reply := pass(t, d, "bob", ""); !strings.HasPrefix(reply, "-ERR [AUTH]") {
 		t.Errorf("PASS with nothing: %s", reply)
 	}
+	d.stop(t)
+}
+
+// TestDirectoryForgotten: a right password is remembered, and so is a wrong one,
+// but not over a reload of the configuration.
+func TestDirectoryForgotten(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	var code, binds atomic.Int64
+	d := s.startLDAP(t, "filter = \"(uid=${user})\"\n  cache = \"1h\"\n  cache_negative = \"1h\"", answering(t, 1, func() int64 {
+		binds.Add(1)
+		return code.Load()
+	}))
+	try := func(password, want string, asked int64) {
+		t.Helper()
+		before := binds.Load()
+		if reply := pass(t, d, "bob", password); !strings.HasPrefix(reply, want) {
+			t.Errorf("%s: %s, want %s", password, reply, want)
+		}
+		if n := binds.Load() - before; n != asked {
+			t.Errorf("%s: %d binds, want %d", password, n, asked)
+		}
+	}
+	reload := func() {
+		t.Helper()
+		mark := d.log.mark()
+		d.signal(t, syscall.SIGHUP)
+		d.log.awaitFrom(t, mark, "configuration reloaded", nil)
+	}
+	try("first", "+OK ", 1)
+	code.Store(goldap.LDAPResultInvalidCredentials) // it has been changed
+	try("first", "+OK ", 0)
+	try("second", "-ERR [AUTH]", 1)
+	try("second", "-ERR [AUTH]", 0)
+	reload()
+	try("first", "-ERR [AUTH]", 1)
+	code.Store(goldap.LDAPResultSuccess)
+	try("second", "+OK ", 1)
 	d.stop(t)
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,26 @@ limits {
 	two.ok("PASS %s", bobPassword)
 	two.ok("QUIT")
 	d.stop(t)
+}
+
+// TestConnectionsOfAgent: who acts as several users has the connections of each.
+func TestConnectionsOfAgent(t *testing.T) {
+	t.Parallel()
+	s := newAuditSite(t, filepath.Join(t.TempDir(), "audit.log"))
+	s.Extra += "limits {\n  connections_per_user = 1\n}\n"
+	d := s.start(t)
+	for _, user := range []string{"alice", "bob"} {
+		c := dial(t, d.addrs["clear"])
+		c.line()
+		if got := c.as(user, "webmail", "postman"); !strings.HasPrefix(got, "+OK 0 ") {
+			t.Errorf("webmail as %s: %s", user, got)
+		}
+	}
+	c := dial(t, d.addrs["clear"])
+	c.line()
+	if got := c.as("bob", "webmail", "postman"); !strings.HasPrefix(got, "-ERR [SYS/TEMP] Too many connections") {
+		t.Errorf("webmail as bob once more: %s", got)
+	}
 }
 
 // TestUnfinishedExchanges: whoever has a ticket and begins exchanges without an

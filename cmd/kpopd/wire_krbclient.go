@@ -29,11 +29,12 @@ func (b *builder) kerberosUsers(a *config.Authenticator) auth.Authenticator {
 		Source: "kerberos " + a.Name, Client: client, Realm: k.Realm, Host: b.file.Hostname,
 		Remember: k.Cache, RememberWrong: k.CacheNegative,
 		LockoutThreshold: k.LockoutThreshold, LockoutWindow: k.LockoutWindow, Budget: b.budget("kerberos " + a.Name),
-		Log: b.log,
+		PAC: krb5.PACIfValid, Log: b.log,
 	}
 	path, at := k.Keytab, a.At("keytab")
 	if block := b.file.Kerberos; block != nil {
 		c.Service, c.MaxSkew = block.Service, block.MaxSkew
+		c.PAC, _ = krb5.ParsePACMode(string(block.PAC)) // one that is wrong was complained of
 		if path == "" {
 			path, at = block.Keytab, block.At("keytab")
 		}

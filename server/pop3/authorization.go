@@ -112,7 +112,7 @@ func (s *session) enter(ctx context.Context, id auth.Identity) error {
 	if err != nil {
 		return s.refused(ctx, id, err)
 	}
-	if !s.c.Occupy(strings.ToLower(id.User)) {
+	if !s.c.Occupy(occupant(id, grant)) {
 		return s.refused(ctx, id, errTooManySessions)
 	}
 	drop, err := s.h.Open(ctx, grant)
@@ -127,6 +127,15 @@ func (s *session) enter(ctx context.Context, id auth.Identity) error {
 		Mechanism: id.Mechanism, Source: id.Source, Attrs: append(proof(id),
 			slog.String("tls", s.tlsVersion()), slog.Int("messages", n))})
 	return s.ok("%d messages (%d octets)", n, octets)
+}
+
+// occupant is whose connection it is, of those that are counted by user. Who acts
+// as others has as many for each of them: webmail does it for everybody.
+func occupant(id auth.Identity, g auth.Grant) string {
+	if g.Impersonates {
+		return strings.ToLower(id.User) + "\x00" + strings.ToLower(id.Authzid)
+	}
+	return strings.ToLower(id.User)
 }
 
 // errTooManySessions answers a user who has as many connections as he may.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kpopd/server"
@@ -21,6 +22,7 @@ import (
 type duplex struct {
 	in, out       net.Conn
 	local, remote net.Addr
+	closed        atomic.Bool
 }
 
 func newDuplex() (client, srv *duplex) {
@@ -28,20 +30,35 @@ func newDuplex() (client, srv *duplex) {
 	s2c, fromServer := net.Pipe()
 	a := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 40000}
 	b := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 110}
-	return &duplex{s2c, c2s, a, b}, &duplex{fromClient, fromServer, b, a}
+	return &duplex{in: s2c, out: c2s, local: a, remote: b}, &duplex{in: fromClient, out: fromServer, local: b, remote: a}
 }
 
-func (d *duplex) Read(p []byte) (int, error)         { return d.in.Read(p) }
-func (d *duplex) Write(p []byte) (int, error)        { return d.out.Write(p) }
 func (d *duplex) CloseWrite() error                  { return d.out.Close() }
 func (d *duplex) LocalAddr() net.Addr                { return d.local }
 func (d *duplex) RemoteAddr() net.Addr               { return d.remote }
 func (d *duplex) SetReadDeadline(t time.Time) error  { return d.in.SetReadDeadline(t) }
 func (d *duplex) SetWriteDeadline(t time.Time) error { return d.out.SetWriteDeadline(t) }
 
+// Close closes both ways at once: nothing is heard or said after it began.
 func (d *duplex) Close() error {
+	d.closed.Store(true)
 	d.out.Close()
 	return d.in.Close()
+}
+
+func (d *duplex) Read(p []byte) (int, error) {
+	n, err := d.in.Read(p)
+	if d.closed.Load() {
+		return 0, io.ErrClosedPipe
+	}
+	return n, err
+}
+
+func (d *duplex) Write(p []byte) (int, error) {
+	if d.closed.Load() {
+		return 0, io.ErrClosedPipe
+	}
+	return d.out.Write(p)
 }
 
 func (d *duplex) SetDeadline(t time.Time) error {
