@@ -356,7 +356,7 @@ limits {
   memory_before_login     = "64MiB" # of long AUTH lines and tickets of all clients
 }
 
-# REASONS.md says what the reason in the line of a refusal means.
+# cmd/kpopd/REASONS.md says what the reason in the line of a refusal means.
 log {
   level  = "info" # debug | info | warn | error
   format = "json" # text | json; absent: text

@@ -31,7 +31,7 @@ func readSources(t *testing.T) string {
 
 // TestReasons compares REASONS.md with the refusals that there are.
 func TestReasons(t *testing.T) {
-	text, err := os.ReadFile("../../REASONS.md")
+	text, err := os.ReadFile("REASONS.md")
 	if err != nil {
 		t.Fatal(err)
 	}
