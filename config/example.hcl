@@ -125,7 +125,7 @@ kerberos {
   keytab          = "/etc/krb5.keytab"
   service         = "pop"              # tickets for pop/<any host in the keytab> only
   realms          = ["CORP.EXAMPLE", "PARTNER.EXAMPLE"] # absent: those of the keytab
-  channel_binding = "allow"            # none | allow | require
+  channel_binding = "allow"            # none | allow | require; KPOP has none in any case
   security_layers = ["none", "integrity", "confidentiality"]
   max_skew        = "5m"
   # Active Directory and Samba write into a ticket which account its client has

@@ -22,7 +22,8 @@ const (
 	// PACIgnore looks at no PAC.
 	PACIgnore PACMode = iota
 	// PACIfValid uses a PAC that is there and right. Without one, or with one
-	// that is not, the client is who the ticket says, in no groups.
+	// that is not, the client is who the ticket says, in no groups. One that is
+	// right and of an account that is not called so keeps the client out.
 	PACIfValid
 	// PACRequire takes only tickets with a PAC that is right.
 	PACRequire
