@@ -3,6 +3,8 @@ package auth
 import (
 	"context"
 	"math/rand/v2"
+	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -42,9 +44,30 @@ func (p *Pace) Pick() time.Duration {
 	return p.took[rand.IntN(len(p.took))]
 }
 
+// Usual returns the median of the last times, 0 while there is none.
+func (p *Pace) Usual() time.Duration {
+	p.mu.Lock()
+	sorted := slices.Sorted(slices.Values(p.took))
+	p.mu.Unlock()
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[len(sorted)/2]
+}
+
 // Wait waits until work that began at begun would be done, or ctx ends.
 func (p *Pace) Wait(ctx context.Context, begun time.Time) {
-	end := begun.Add(p.Pick())
+	waitUntil(ctx, begun.Add(p.Pick()))
+}
+
+// Catch waits for as long as the work of another Pace usually takes longer
+// than that of p, or until ctx ends.
+func (p *Pace) Catch(ctx context.Context, other *Pace) {
+	waitUntil(ctx, time.Now().Add(other.Usual()-p.Usual()))
+}
+
+// waitUntil waits until end, or ctx ends.
+func waitUntil(ctx context.Context, end time.Time) {
 	timer := time.NewTimer(time.Until(end.Add(-finest)))
 	defer timer.Stop()
 	select {
@@ -58,11 +81,19 @@ func (p *Pace) Wait(ctx context.Context, begun time.Time) {
 // for whole milliseconds.
 const finest = 2 * time.Millisecond
 
-// sleepUntil sleeps for at most about finest, to some fifty microseconds. It
+// coarse is how late a sleep may end: as long as the answers of a directory
+// differ.
+const coarse = 200 * time.Microsecond
+
+// sleepUntil waits for at most about finest, in the end without sleeping. It
 // occupies a thread as long.
 func sleepUntil(end time.Time) {
 	for left := time.Until(end); left > 0; left = time.Until(end) {
-		pause := syscall.NsecToTimespec(int64(min(left, finest)))
+		if left <= coarse {
+			runtime.Gosched()
+			continue
+		}
+		pause := syscall.NsecToTimespec(int64(min(left, finest) - coarse))
 		_ = syscall.Nanosleep(&pause, nil) // of an interruption the next round knows
 	}
 }

@@ -12,8 +12,17 @@ import (
 // account returns the one account whose block has this body.
 func account(t testing.TB, body string) *config.Account {
 	t.Helper()
-	return &mustParse(t, minimal+"account {\n"+body+"\n}\naudit {\nfile = \"/audit.log\"\n}\n").Accounts[0]
+	return &mustParse(t, minimal+directory+"account {\n"+body+"\n}\naudit {\nfile = \"/audit.log\"\n}\n").Accounts[0]
 }
+
+// directory gives the attributes that the rules use.
+const directory = `authenticator "ldap" "corp" {
+  urls       = ["ldaps://dc.corp.example"]
+  base_dn    = "dc=corp,dc=example"
+  filter     = "(uid=${user})"
+  attributes = ["mailbox", "kind", "missing", "x"]
+}
+`
 
 var alice = config.Facts{
 	User: "Alice", Domain: "corp.example", Principal: "Alice@CORP.EXAMPLE", Realm: "CORP.EXAMPLE",

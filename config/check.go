@@ -12,6 +12,7 @@ func (d *decoder) checkFile(f *File, implied bool) {
 	d.checkMechanisms(f, f.Place, f.Mechanisms)
 	d.checkAuthenticators(f)
 	d.checkLocalUser(f)
+	d.checkAttrs(f)
 	d.checkRecorded(f)
 	if implied {
 		if f.TLS == nil {
@@ -22,7 +23,9 @@ func (d *decoder) checkFile(f *File, implied bool) {
 	for i := range f.Listeners {
 		l := &f.Listeners[i]
 		d.checkAddress(f.Listeners[:i], l)
-		if l.Protocol != KPOP { // where the ticket is the source
+		if l.Protocol == KPOP { // where the ticket is the source
+			d.checkTicketMechanisms(l)
+		} else {
 			d.checkMechanisms(f, l.Place, l.Mechanisms)
 		}
 		switch {
@@ -30,6 +33,15 @@ func (d *decoder) checkFile(f *File, implied bool) {
 			d.checkCollecting(f, l)
 		case l.Protocol != "":
 			d.checkOther(f, l)
+		}
+	}
+}
+
+// checkTicketMechanisms warns of what no KPOP session has.
+func (d *decoder) checkTicketMechanisms(l *Listener) {
+	for _, name := range l.Mechanisms {
+		if name != "EXTERNAL" {
+			d.warnf(l.At("mechanisms"), "Mechanism without effect", "A KPOP client shows its ticket first; after that there is EXTERNAL alone, not %q.", name)
 		}
 	}
 }

@@ -125,14 +125,14 @@ kerberos {
   keytab          = "/etc/krb5.keytab"
   service         = "pop"              # tickets for pop/<any host in the keytab> only
   realms          = ["CORP.EXAMPLE", "PARTNER.EXAMPLE"] # absent: those of the keytab
-  channel_binding = "allow"            # none | allow | require
+  channel_binding = "allow"            # none | allow | require; KPOP has none in any case
   security_layers = ["none", "integrity", "confidentiality"]
   max_skew        = "5m"
   # Active Directory and Samba write into a ticket which account its client has
   # and which groups that is in (the PAC). It becomes groups and attributes, see
-  # accounts below. use-if-valid takes tickets without one, as MIT's, and with one
-  # that is not right, in no groups; a rule that keeps a group out needs
-  # "require". Clients of other realms speak for their own domain only, and only
+  # accounts below. use-if-valid takes tickets without one, and with one that is not
+  # right, in no groups; a rule that keeps a group out needs "require". That of MIT's
+  # KDC is right, and has no groups. Clients of other realms speak for their own domain only, and only
   # where the SIDs of ours are given (Get-ADDomain | Select DomainSID).
   pac             = "use-if-valid"     # ignore | use-if-valid | require
   #domain_sids    = ["S-1-5-21-1004336348-1177238915-682003330"]
@@ -356,6 +356,7 @@ limits {
   memory_before_login     = "64MiB" # of long AUTH lines and tickets of all clients
 }
 
+# cmd/kpopd/REASONS.md says what the reason in the line of a refusal means.
 log {
   level  = "info" # debug | info | warn | error
   format = "json" # text | json; absent: text

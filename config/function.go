@@ -29,7 +29,7 @@ func (o *outside) functions(dir string) map[string]function.Function {
 		"split":      stdlib.SplitFunc,
 		"join":       stdlib.JoinFunc,
 		"replace":    replaceFunction(),
-		"contains":   stdlib.ContainsFunc,
+		"contains":   containsFunction(),
 		"regex":      regexFunction(),
 		"env":        o.envFunction(),
 		"file":       o.fileFunction(dir),
@@ -89,6 +89,24 @@ func replaceFunction() function.Function {
 			}
 			return cty.StringVal(strings.ReplaceAll(s, from, to)), nil
 		},
+	})
+}
+
+// containsFunction is the library's, but says before any login that the list
+// comes first.
+func containsFunction() function.Function {
+	dynamic := func(name string) function.Parameter {
+		return function.Parameter{Name: name, Type: cty.DynamicPseudoType}
+	}
+	return function.New(&function.Spec{
+		Params: []function.Parameter{dynamic("list"), dynamic("value")},
+		Type: func(args []cty.Value) (cty.Type, error) {
+			if t := args[0].Type(); !t.IsListType() && !t.IsSetType() && !t.IsTupleType() {
+				return cty.NilType, function.NewArgErrorf(0, "the list comes first, as in contains(groups, \"pop-users\"), and this is a %s", t.FriendlyName())
+			}
+			return cty.Bool, nil
+		},
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) { return stdlib.Contains(args[0], args[1]) },
 	})
 }
 

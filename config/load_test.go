@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -63,8 +64,9 @@ func TestExample(t *testing.T) {
 	}
 }
 
-// What the example only mentions has to be right as well.
-func TestExampleUncommented(t *testing.T) {
+// uncommented is the example with what it only mentions.
+func uncommented(t *testing.T) string {
+	t.Helper()
 	text, err := os.ReadFile("example.hcl")
 	if err != nil {
 		t.Fatal(err)
@@ -78,12 +80,77 @@ func TestExampleUncommented(t *testing.T) {
 		}
 		lines = append(lines, line)
 	}
-	f, diags := config.Parse("example.hcl", []byte(strings.Join(lines, "")))
+	return strings.Join(lines, "")
+}
+
+// What the example only mentions has to be right as well.
+func TestExampleUncommented(t *testing.T) {
+	f, diags := config.Parse("example.hcl", []byte(uncommented(t)))
 	if len(diags) > 0 {
 		t.Fatalf("diagnostics:\n%v", diags)
 	}
 	if len(f.Authenticators) != 5 || len(f.Listeners) != 5 || f.Audit == nil || f.TLS.ClientCAFile == "" {
 		t.Errorf("parts of the example were not uncommented: %+v", f)
+	}
+}
+
+// Where the example has one thing or another, the other is right too.
+func TestExampleAlternatives(t *testing.T) {
+	for _, c := range []struct{ without, with string }{
+		{"urls", "discover site"},
+		{"bind_dn bind_password_file", "bind_keytab bind_principal krb5_conf"},
+		{"jwks_url algorithms require_at_jwt", "introspection_url client_id client_secret_file cache"},
+		{"filter lookup_filter attributes", "filter lookup_filter attributes"}, // of Active Directory
+		{"filter", "bind_as"},
+	} {
+		text := uncommented(t)
+		for name := range strings.FieldsSeq(c.without) {
+			line := regexp.MustCompile(`(?m)^  ` + name + ` += .*\n`)
+			if !line.MatchString(text) {
+				t.Fatalf("the example has no %s", name)
+			}
+			text = line.ReplaceAllString(text, "")
+		}
+		for name := range strings.FieldsSeq(c.with) {
+			line := regexp.MustCompile(`(?m)^ *# *(` + name + ` += .*\n)`)
+			found := line.FindStringSubmatch(text)
+			if found == nil {
+				t.Fatalf("the example has no other %s", name)
+			}
+			block := map[bool]string{true: `authenticator "oauth" "sso" {`, false: `authenticator "ldap" "corp" {`}[strings.HasPrefix(c.with, "introspection")]
+			text = strings.Replace(line.ReplaceAllString(text, ""), block+"\n", block+"\n  "+found[1], 1)
+		}
+		if _, diags := config.Parse("example.hcl", []byte(text)); len(diags) > 0 {
+			t.Errorf("%s instead of %s:\n%v", c.with, c.without, diags)
+		}
+	}
+}
+
+// The example explains every argument that there is.
+func TestExampleComplete(t *testing.T) {
+	text, err := os.ReadFile("example.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	found := 0
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\b(?:must|may)\("([a-z0-9_]+)", `).FindAllSubmatch(source, -1) {
+			found++
+			if !regexp.MustCompile(`\b` + string(m[1]) + `\s+=`).Match(text) {
+				t.Errorf("the example does not show %s", m[1])
+			}
+		}
+	}
+	if found < 80 {
+		t.Errorf("only %d arguments were found", found)
 	}
 }
 

@@ -401,7 +401,7 @@ func (c *Conn) writeError(err error) error {
 func (c *Conn) logEnd(err error) {
 	level := slog.LevelDebug
 	if errors.Is(err, ErrIdleTimeout) || errors.Is(err, ErrSlowReader) ||
-		errors.Is(err, ErrPipelined) || errors.Is(err, ErrEndlessLine) {
+		errors.Is(err, ErrPipelined) || errors.Is(err, ErrEndlessLine) || errors.Is(err, ErrClientCertificate) {
 		level = slog.LevelInfo
 	}
 	attrs := []slog.Attr{slog.Duration("after", time.Since(c.start).Round(time.Millisecond))}

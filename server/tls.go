@@ -117,6 +117,11 @@ func (c *Conn) handshake(ctx context.Context) error {
 	return nil
 }
 
+// ErrClientCertificate is for the TLS configuration of an [Endpoint] that
+// requires a good certificate: who shows another is told by TLS alone, and the
+// log says why.
+var ErrClientCertificate = errors.New("server: the client's certificate is not accepted")
+
 // checkClient judges the client's certificate, if there is one.
 func (c *Conn) checkClient() error {
 	if check := c.endpoint.CheckClient; check != nil && len(c.tlsState.PeerCertificates) > 0 {

@@ -24,6 +24,12 @@ func (x *exchange) authorize(c *Context) error {
 	return nil
 }
 
+// nameEnterprise is NT-ENTERPRISE (RFC 6806 §5): a name that looks like a mail
+// address, which Active Directory finds among user principal names. Asked for
+// by that type, "alice" is whoever has written just that into his own, and her
+// ticket's name is the same.
+const nameEnterprise = 10
+
 // checkClient refuses principals that are nobody or that cannot be printed.
 func (x *exchange) checkClient() error {
 	if err := x.client.Valid(); err != nil {
@@ -32,8 +38,8 @@ func (x *exchange) checkClient() error {
 	if x.inner.Flags.At(flagAnonymous) != 0 || x.client.wellKnown() {
 		return causeAnonymous.refuse("%q", x.client.String())
 	}
-	if x.client.ticketGranter() {
-		return causePrincipal.refuse("%q", x.client.String())
+	if _, plain := x.client.plainName(); x.client.ticketGranter() || plain && x.inner.CName.NameType == nameEnterprise {
+		return causePrincipal.refuse("%q, of the type %d", x.client.String(), x.inner.CName.NameType)
 	}
 	return nil
 }

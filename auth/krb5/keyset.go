@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jcmturner/gokrb5/v8/iana/keyusage"
@@ -183,6 +184,22 @@ func (s *KeySet) Principals() []Principal {
 		return nil
 	}
 	return slices.Clone(s.principals)
+}
+
+// only says whose keys there are, for an error.
+func (s *KeySet) only() string {
+	const most = 8
+	var names []string
+	for _, p := range s.Principals() {
+		names = append(names, p.String())
+	}
+	switch {
+	case len(names) == 0:
+		return "only keys of other enctypes than AES, or none"
+	case len(names) > most:
+		names = append(names[:most], "...")
+	}
+	return "only keys of " + strings.Join(names, ", ")
 }
 
 // All returns the keys, current ones first.

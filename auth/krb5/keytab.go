@@ -170,7 +170,7 @@ func (k *Keytab) parse() (loadedKeytab, error) {
 	}
 	set := newKeySet(keys)
 	if !set.HasService(k.Service) {
-		return loadedKeytab{}, fmt.Errorf("keytab %s: krb5: no usable key for %s/*", k.path, k.Service)
+		return loadedKeytab{}, fmt.Errorf("keytab %s: krb5: no usable key for %s/*, %s", k.path, k.Service, set.only())
 	}
 	return loadedKeytab{keys, set, stamp, sha256.Sum256(b)}, nil
 }

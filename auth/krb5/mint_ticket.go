@@ -1,6 +1,7 @@
 package krb5
 
 import (
+	"cmp"
 	"fmt"
 	"math/big"
 	"time"
@@ -36,6 +37,7 @@ type TicketOptions struct {
 	Transited    string    // realms passed through (RFC 4120 §3.3.3.2)
 	Addresses    types.HostAddresses
 	AuthData     types.AuthorizationData
+	ClientType   int32 // of the client's name (RFC 4120 §6.2); 0: NT-PRINCIPAL or NT-SRV-INST
 	// ShownAs is the service's name written on the ticket, which is not
 	// sealed. nil: the service's.
 	ShownAs *Principal
@@ -75,8 +77,10 @@ func (m *Mint) Ticket(client, service Principal, o TicketOptions) (*Ticket, erro
 		}
 	}
 	t := &Ticket{Client: client, Service: *o.ShownAs, Session: o.Session, Flags: o.Flags, AuthTime: o.AuthTime, Start: o.Start, End: o.End}
+	name := client.name()
+	name.NameType = cmp.Or(o.ClientType, name.NameType)
 	plain, err := marshalApp(asnAppTag.EncTicketPart, encTicketPart{
-		Flags: bits(o.Flags), Key: o.Session, CRealm: client.Realm, CName: client.name(),
+		Flags: bits(o.Flags), Key: o.Session, CRealm: client.Realm, CName: name,
 		Transited: transitedEncoding{Type: 1, Contents: []byte(o.Transited)},
 		AuthTime:  o.AuthTime.UTC(), StartTime: o.Start.UTC(), EndTime: o.End.UTC(),
 		CAddr: o.Addresses, AuthData: o.AuthData,

@@ -22,7 +22,8 @@ const (
 	// PACIgnore looks at no PAC.
 	PACIgnore PACMode = iota
 	// PACIfValid uses a PAC that is there and right. Without one, or with one
-	// that is not, the client is who the ticket says, in no groups.
+	// that is not, the client is who the ticket says, in no groups. One that is
+	// right and of an account that is not called so keeps the client out.
 	PACIfValid
 	// PACRequire takes only tickets with a PAC that is right.
 	PACRequire
@@ -73,6 +74,8 @@ func (x *exchange) checkPAC() error {
 		info, err = x.readPAC(raw)
 	}
 	switch {
+	case err == nil && x.atHome() && !info.isNamed(x.client):
+		return causePACMismatch.refuse("a ticket of %q for the account %.200q", x.client.String(), info.account)
 	case err == nil:
 		x.pac = info
 	case x.PAC == PACRequire:
@@ -206,6 +209,16 @@ func (i pacInfo) checkNames() error {
 		}
 	}
 	return nil
+}
+
+// isNamed reports whether an account may be called like a principal: by its name,
+// or by what stands before the '@' of its user principal name. Active Directory
+// gives tickets by other names too, which those accounts have chosen that may
+// write their own user principal name, and which are another's perhaps.
+func (i pacInfo) isNamed(p Principal) bool {
+	name, plain := p.plainName()
+	before, _, ok := strings.Cut(i.upn, "@")
+	return !plain || i.account == "" || strings.EqualFold(name, i.account) || ok && strings.EqualFold(name, before)
 }
 
 // Flags of UPN_DNS_INFO ([MS-PAC] §2.10): the account's name and its SID are

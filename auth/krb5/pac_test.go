@@ -143,6 +143,32 @@ func TestPACClientName(t *testing.T) {
 	}
 }
 
+// A ticket by a name that its account only calls itself is not used as the
+// name's, whatever the mode.
+func TestPACAccount(t *testing.T) {
+	for _, test := range []struct{ principal, account, upn, reason string }{
+		{"alice@EXAMPLE.TEST", "Alice", "", ""},
+		{"alice@EXAMPLE.TEST", "a.able", "alice@corp.example", ""},
+		{`alice\@corp.example@EXAMPLE.TEST`, "a.able", "alice@corp.example", ""},
+		{"alice@EXAMPLE.TEST", "", "x@corp.example", ""},
+		{"alice@EXAMPLE.TEST", "mallory", "alice", "pac-mismatch"},
+		{"alice@EXAMPLE.TEST", "mallory", "mallory@corp.example", "pac-mismatch"},
+		{"alice@EXAMPLE.TEST", "mallory", "", "pac-mismatch"},
+	} {
+		for _, mode := range []PACMode{PACRequire, PACIfValid} {
+			w, client := newPACWorld(t, mode), principal(test.principal)
+			logon := aliceLogon()
+			logon.account = test.account
+			parts := []pacPart{clientInfo(strings.Join(client.Components, "/"), pacTime), logon.part()}
+			if test.upn != "" {
+				parts = append(parts, upnInfo(test.upn, test.account, aliceSID))
+			}
+			_, err := w.accept(t, client, pacData(t, w.signed(t, parts...)))
+			wantReason(t, test.account+" as "+test.principal, err, test.reason)
+		}
+	}
+}
+
 // PACs that are not right: refused where one is required, else not used.
 func TestPACRefused(t *testing.T) {
 	require, ifValid, ignore := newPACWorld(t, PACRequire), newPACWorld(t, PACIfValid), newPACWorld(t, PACIgnore)

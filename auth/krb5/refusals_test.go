@@ -229,6 +229,7 @@ var refusals = map[string]refusalTest{
 	"krbtgt":            {"unusable-principal", auth.ErrDenied, withClient(principal("krbtgt/EXAMPLE.TEST@"+testRealm), TicketOptions{})},
 	"control character": {"unusable-principal", auth.ErrDenied, withClient(Principal{[]string{"al\x1bice"}, testRealm}, TicketOptions{})},
 	"not UTF-8":         {"unusable-principal", auth.ErrDenied, withClient(Principal{[]string{"al\xffice"}, testRealm}, TicketOptions{})},
+	"alice, as a UPN":   {"unusable-principal", auth.ErrDenied, withClient(alice, TicketOptions{ClientType: nameEnterprise})},
 	"nameless":          {"unusable-principal", auth.ErrDenied, withClient(Principal{nil, testRealm}, TicketOptions{})},
 	"empty component":   {"unusable-principal", auth.ErrDenied, withClient(Principal{[]string{"", "x"}, testRealm}, TicketOptions{})},
 	"foreign realm": {"realm-not-allowed", auth.ErrDenied, func(t *testing.T, _ *Acceptor, m *Mint) []byte {

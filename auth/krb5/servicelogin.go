@@ -159,7 +159,7 @@ func NewServiceLogin(c *Client, name, path string, log *slog.Logger) (*ServiceLo
 		return nil, err
 	}
 	if !keys.Keys().Knows(p) {
-		return nil, fmt.Errorf("keytab %s: krb5: no usable key for %s", path, p)
+		return nil, fmt.Errorf("keytab %s: krb5: no usable key for %s, %s", path, p, keys.Keys().only())
 	}
 	return &ServiceLogin{Client: c, Principal: p, Keytab: keys}, nil
 }
@@ -191,9 +191,10 @@ func onlyPrincipal(path string) (Principal, error) {
 	if err != nil {
 		return Principal{}, fmt.Errorf("keytab %s: %w", path, err)
 	}
-	all := newKeySet(keys).Principals()
+	set := newKeySet(keys)
+	all := set.Principals()
 	if len(all) != 1 {
-		return Principal{}, fmt.Errorf("keytab %s: krb5: keys of %d principals, say whose to use", path, len(all))
+		return Principal{}, fmt.Errorf("keytab %s: krb5: %s: say whose to use", path, set.only())
 	}
 	return all[0], nil
 }

@@ -139,6 +139,8 @@ type Directory struct {
 	verdicts  *auth.Verdicts
 	pace      auth.Pace // of binds
 	whole     auth.Pace // of wrong passwords, with the search
+	finding   auth.Pace // of searches for secrets that find an entry
+	missing   auth.Pace // and of those that find none
 	rootEntry rootCache
 	deriving  chan struct{} // one for each derivation of keys under way
 	unlike    sync.Once     // keys for SCRAM have been seen that give themselves away
@@ -158,7 +160,7 @@ var (
 
 // New returns a Directory, which connects when it is first asked.
 func New(c Config) (*Directory, error) {
-	if err := c.check(); err != nil {
+	if err := errors.Join(c.check(), c.wellFormed()); err != nil {
 		return nil, fmt.Errorf("ldap: %w", err)
 	}
 	c.Source = cmp.Or(c.Source, "ldap")

@@ -32,6 +32,30 @@ type query struct {
 	secret   string      // the attribute with secrets, if they are needed
 }
 
+// errNoFilter means that a template makes what is not a filter.
+var errNoFilter = errors.New("is no filter")
+
+// wellFormed finds a base that is no DN, and filters that are none for people
+// like any other, before anybody logs in.
+func (c *Config) wellFormed() error {
+	if _, err := goldap.ParseDN(c.BaseDN); err != nil {
+		return fmt.Errorf("the base %q is no DN: %w", c.BaseDN, err)
+	}
+	user := auth.Identity{User: "alice"}
+	ticket := auth.Identity{User: "alice", Attrs: map[string]string{"principal": "alice@EXAMPLE.COM", "realm": "EXAMPLE.COM"}}
+	for _, id := range []auth.Identity{user, ticket} {
+		for _, t := range []Template{c.Filter, c.LookupFilter} {
+			if t == nil {
+				continue
+			}
+			if _, err := newQuery(t, id); errors.Is(err, errNoFilter) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // newQuery renders a filter (RFC 4515 §3), and takes it apart to see where in
 // it the values went.
 func newQuery(t Template, id auth.Identity) (query, error) {
@@ -40,7 +64,7 @@ func newQuery(t Template, id auth.Identity) (query, error) {
 		return query{}, err
 	}
 	if _, err := goldap.CompileFilter(text); err != nil {
-		return query{}, fmt.Errorf("%s is no filter: %w", text, err)
+		return query{}, fmt.Errorf("%s %w: %w", text, errNoFilter, err)
 	}
 	marked, err := t(id, func(s string) string { return goldap.EscapeFilter(s + mark) })
 	if err != nil {
@@ -48,7 +72,7 @@ func newQuery(t Template, id auth.Identity) (query, error) {
 	}
 	packet, err := goldap.CompileFilter(marked)
 	if err != nil {
-		return query{}, fmt.Errorf("%s is no filter: %w", text, err)
+		return query{}, fmt.Errorf("%s %w: %w", text, errNoFilter, err)
 	}
 	return query{filter: text, computed: assertions(packet, nil)}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	goldap "github.com/go-ldap/ldap/v3"
 
@@ -141,7 +142,9 @@ func (d *Directory) compare(k auth.SCRAMKeys) {
 	}
 }
 
-// findSecrets finds the entry of a login name and the secrets in it.
+// findSecrets finds the entry of a login name and the secrets in it. A search
+// that finds nothing is over sooner, and is made to last as long: the work that
+// the rest is does not hide the difference.
 func (d *Directory) findSecrets(ctx context.Context, user string) (entry, []auth.Stored, error) {
 	if user == "" || !isText(user) {
 		return entry{}, nil, auth.ErrUnknown
@@ -155,11 +158,18 @@ func (d *Directory) findSecrets(ctx context.Context, user string) (entry, []auth
 		return entry{}, nil, templateFault(err)
 	}
 	q.secret = d.c.SecretAttribute
+	begun := time.Now()
 	e, err := d.search(ctx, d.c.BaseDN, goldap.ScopeWholeSubtree, q, id)
+	if err == auth.ErrUnknown {
+		d.missing.Note(time.Since(begun))
+		d.missing.Catch(ctx, &d.finding)
+	}
 	if err != nil {
 		return entry{}, nil, err
 	}
-	return e, d.secrets(e), nil
+	secrets := d.secrets(e)
+	d.finding.Note(time.Since(begun))
+	return e, secrets, nil
 }
 
 // secrets parses the secrets of an entry, in byte order, so that all servers

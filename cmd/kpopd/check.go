@@ -18,7 +18,9 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 		Name:  "check",
 		Usage: "check a configuration, and the files that it names",
 		Description: "kpopd check -config /etc/kpopd/kpopd.hcl\n\nExits with 0 if it is right, else with 1 and diagnostics. Ports, state_dir and\n" +
-			"the log's file are left alone: whether they can be used, serve finds out.",
+			"the files of log and audit are left alone: whether they can be used, serve finds\n" +
+			"out. Directories, KDCs and issuers are not asked: explain asks directories, and the\n" +
+			"log of serve says what is wrong with the others.",
 		Flags: []cli.Flag{configFlag()},
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			if err := noArguments(cmd); err != nil {

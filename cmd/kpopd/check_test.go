@@ -43,11 +43,15 @@ func TestCheckSharedNames(t *testing.T) {
 		if status := run([]string{"kpopd", "check", "-config", path}, &out, &diags); status != exitOK {
 			t.Fatalf("status %d\n%s", status, &diags)
 		}
-		return strings.Contains(diags.String(), "more than one of ONE.TEST, TWO.TEST is one user")
+		return strings.Contains(diags.String(), "more than one of ONE.TEST, TWO.TEST is one user") ||
+			strings.Contains(diags.String(), "Nobody of the keytab's own realm is let in: ONE.TEST is not in this list")
 	}
 	add("host/localhost@TWO.TEST")
 	if warned("") {
 		t.Error("warned of the key of another service")
+	}
+	if !warned("realms = [\"one.test\", \"TWO.TEST\"]\n") {
+		t.Error("not warned of a list without the keytab's realm")
 	}
 	add("pop/localhost@TWO.TEST")
 	if !warned("") {
@@ -55,6 +59,44 @@ func TestCheckSharedNames(t *testing.T) {
 	}
 	if warned("realms = [\"TWO.TEST\"]\n") {
 		t.Error("warned of a realm that is not let in")
+	}
+}
+
+// What is wrong with a keytab or a directory is said with what is there instead.
+func TestCheckSaysWhatIsThere(t *testing.T) {
+	dir := t.TempDir()
+	mint, err := krb5.NewMint("ONE.TEST", "pop/localhost", "host/localhost")
+	if err == nil {
+		err = mint.WriteKeytab(filepath.Join(dir, "keytab"))
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "krb5.conf"), []byte("[libdefaults]\ndefault_realm = ONE.TEST\n"), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	const good, byTicket = `base_dn = "dc=x"`, `krb5_conf = "krb5.conf"` + "\n" + `bind_keytab = "keytab"` + "\n"
+	for _, c := range []struct{ kerberos, directory, filter, want string }{
+		{"", good, "(uid=${user})", ""},
+		{`service = "imap"`, good, "(uid=${user})", "no usable key for imap/*, only keys of host/localhost@ONE.TEST, pop/localhost@ONE.TEST"},
+		{"", `base_dn = "people"`, "(uid=${user})", `the base "people" is no DN`},
+		{"", good, "(&(uid=${user})", "is no filter"},
+		{"", good + "\n" + `lookup_filter = "(uid=${user}"`, "(uid=${user})", "is no filter"},
+		{"", byTicket + good, "(uid=${user})", "only keys of host/localhost@ONE.TEST, pop/localhost@ONE.TEST: say whose to use"},
+		{"", byTicket + `bind_principal = "kpopd"` + "\n" + good, "(uid=${user})", "no usable key for kpopd/*, only keys of host/localhost@ONE.TEST"},
+	} {
+		path := filepath.Join(dir, "kpopd.hcl")
+		text := fmt.Sprintf("hostname = \"localhost\"\nlistener \"kpop\" {\n address = \"127.0.0.1:0\"\n protocol = \"kpop\"\n tls = \"off\"\n}\n"+
+			"kerberos {\n keytab = \"keytab\"\n %s\n}\nauthenticator \"ldap\" \"x\" {\n urls = [\"ldaps://localhost\"]\n filter = %q\n %s\n}\n"+
+			"maildrop \"maildir\" {\n path = \"%s/${maildrop}\"\n}\n", c.kerberos, c.filter, c.directory, dir)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out, diags bytes.Buffer
+		status := run([]string{"kpopd", "check", "-config", path}, &out, &diags)
+		if (status == exitOK) != (c.want == "") || !strings.Contains(diags.String(), c.want) {
+			t.Errorf("%s, %s, %s: status %d\n%s", c.kerberos, c.directory, c.filter, status, &diags)
+		}
 	}
 }
 

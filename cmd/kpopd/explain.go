@@ -28,10 +28,11 @@ func explainCommand(stdout, stderr io.Writer) *cli.Command {
 		Description: "kpopd explain alice@CORP.EXAMPLE -config /etc/kpopd/kpopd.hcl\n\n" +
 			"NAME is a principal or a login name. Directories are asked; nothing is changed, and\n" +
 			"no proof is needed. Exits with 0 if a right proof would be let in, with 1 if not, and\n" +
-			"with 2 if the configuration or the command line is wrong.",
+			"with 2 if the configuration or the command line is wrong.\n\n" +
+			"Why a real login was refused is in the log, as reason=WORD.",
 		Flags: []cli.Flag{
 			configFlag(),
-			&cli.StringFlag{Name: "mechanism", Usage: "how NAME is proven: GSSAPI, KPOP, PLAIN, USER …; absent: by a ticket, if NAME is a principal that is let in, else by a password"},
+			&cli.StringFlag{Name: "mechanism", Usage: "how NAME is proven, a `MECHANISM`: GSSAPI, KPOP, PLAIN, USER …; absent: by a ticket, if NAME is a principal that is let in, else by a password"},
 			&cli.StringFlag{Name: "listener", Usage: "log in at this `LISTENER`; absent: at the first that offers the mechanism"},
 			&cli.StringFlag{Name: "address", Usage: "come from this `IP` address"},
 			&cli.StringFlag{Name: "authzid", Usage: "act as `NAME`: the authzid of SASL, or the USER of KPOP"},

@@ -51,7 +51,7 @@ type directorySays struct {
 }
 
 type ruleSays struct {
-	Rule     string `json:"rule"` // file:line; "": what holds where none matches
+	Rule     string `json:"rule"` // file:line or "(default)"; "": what holds where none matches
 	User     string `json:"user"` // about whom
 	When     string `json:"when,omitempty"`
 	Matches  bool   `json:"matches"`
@@ -80,7 +80,7 @@ type table struct{ *tabwriter.Writer }
 
 func (t table) row(cells ...string) {
 	for i, c := range cells {
-		cells[i] = server.Clip(c, 200)
+		cells[i] = server.Clip(strings.ReplaceAll(c, "\n", "; "), 500)
 	}
 	fmt.Fprintln(t, strings.TrimRight(strings.Join(cells, "\t"), "\t"))
 }

@@ -35,6 +35,9 @@ type explainer struct {
 // run fills the explanation in. An error is a question that makes no sense.
 func (e *explainer) run(ctx context.Context) error {
 	e.q.mechanism = strings.ToUpper(cmp.Or(e.q.mechanism, e.guess()))
+	if _, ok := offers[e.q.mechanism]; !ok && !slices.Contains(commands, e.q.mechanism) {
+		return usagef("explain: there is no mechanism %q", e.q.mechanism)
+	}
 	if err := e.choose(); err != nil {
 		return err
 	}
@@ -62,6 +65,9 @@ func (e *explainer) guess() string {
 	}
 	return "KPOP"
 }
+
+// commands are the ways to log in that are no mechanisms of SASL.
+var commands = []string{"USER", "APOP", "KPOP"}
 
 // tickets are the mechanisms that a ticket proves somebody by.
 var tickets = []string{"GSSAPI", "GSS-SPNEGO", "KPOP"}
@@ -105,7 +111,11 @@ func (e *explainer) choose() error {
 	}
 	if err := e.at(first); err != nil {
 		e.out.Listener.Refuses = err.Error()
-		e.out.Reasons = append(e.out.Reasons, "not-offered")
+		reason := "not-offered"
+		if errors.Is(err, pop3.ErrNeedsTLS) {
+			reason = "tls-required"
+		}
+		e.out.Reasons = append(e.out.Reasons, reason)
 	}
 	return nil
 }
@@ -164,7 +174,9 @@ func (e *explainer) identify(ctx context.Context) bool {
 	said.LocalUser = e.b.localUser(id)
 	said.Groups, said.Attrs = id.Groups, maps.Clone(id.Attrs)
 	maps.DeleteFunc(said.Attrs, func(key, _ string) bool { return key == "principal" || key == "realm" })
-	e.directories(ctx)
+	if !errors.Is(err, auth.ErrDenied) { // who has no attributes yet is not asked for
+		e.directories(ctx)
+	}
 	return true
 }
 
@@ -207,17 +219,29 @@ func (e *explainer) keyed(ctx context.Context, hash string) (auth.Identity, erro
 func (e *explainer) directories(ctx context.Context) {
 	for _, d := range e.b.next.directories {
 		says := directorySays{Source: d.Source()}
+		if e.id.Source != d.Source() && !e.b.looksUp(d.Source()) {
+			says.Error = "is not asked: it has no lookup_filter"
+			e.out.Directory = append(e.out.Directory, says)
+			continue
+		}
 		dn, err := d.DN(ctx, e.id)
 		switch {
 		case err == nil:
 			says.DN = dn
 		case errors.Is(err, auth.ErrUnknown):
-			says.Error = "has no entry"
+			says.Error = "has no entry that may log in"
 		default:
 			says.Error = err.Error()
 		}
 		e.out.Directory = append(e.out.Directory, says)
 	}
+}
+
+// looksUp reports whether a directory is asked about people proven otherwise.
+func (b *builder) looksUp(source string) bool {
+	return slices.ContainsFunc(b.file.Authenticators, func(a config.Authenticator) bool {
+		return a.Kind == "ldap" && "ldap "+a.Name == source && a.LDAP.LookupFilter != nil
+	})
 }
 
 // decide asks the account rules, and looks at the maildrop.
@@ -243,6 +267,9 @@ func (e *explainer) trace(s auth.Step) {
 	if s.Rule < len(e.b.file.Accounts) {
 		a := &e.b.file.Accounts[s.Rule]
 		says.Rule, says.When = ruleName(a), e.b.file.Source(a.Place, "when")
+		if e.b.file.Source(a.Place, "maildrop") == "" { // nobody wrote it
+			says.Rule = "(default)"
+		}
 	}
 	e.out.Rules = append(e.out.Rules, says)
 }

@@ -215,8 +215,8 @@ func TestAuditFull(t *testing.T) {
 	d.log.await(t, "the audit log cannot be written", func(rec map[string]any) bool { return rec["level"] == "ERROR" })
 	d.log.await(t, "refused", func(rec map[string]any) bool { return rec["reason"] == "audit-unavailable" })
 
-	// Without a record the log has it, and that is enough.
-	s.Extra = strings.Replace(s.Extra, "audit {\n  file = \"/dev/full\"\n}", "", 1)
+	// Where it can be written, the log has it too.
+	s.Extra = strings.Replace(s.Extra, "/dev/full", s.Dir+"/audit.log", 1)
 	s.config(t)
 	d.signal(t, syscall.SIGHUP)
 	d.log.await(t, "configuration reloaded", nil)

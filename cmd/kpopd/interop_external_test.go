@@ -374,7 +374,7 @@ func TestExternalAsked(t *testing.T) {
 			}
 			if c.name == "required, bad" {
 				d.log.await(t, "connection ended", func(rec map[string]any) bool {
-					return strings.Contains(fmt.Sprint(rec["err"]), "certificate-untrusted")
+					return strings.Contains(fmt.Sprint(rec["err"]), "certificate-untrusted") && rec["level"] == "INFO"
 				})
 			}
 			d.stop(t)

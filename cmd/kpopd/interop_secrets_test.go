@@ -92,13 +92,15 @@ func TestSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &secrecy{t: t, s: s.site, d: s.start(t), cache: s.world.Kinit(t, "alice"), secrets: map[string][]byte{
+	d := s.startEdited(t, `"GSSAPI", "PLAIN", "APOP"`, digestMechanisms)
+	x := &secrecy{t: t, s: s.site, d: d, cache: s.world.Kinit(t, "alice"), secrets: map[string][]byte{
 		"alice's password": []byte(alicePassword),
 		"bob's password":   []byte(bobPassword),
 	}}
 	x.keys(keys)
 	x.tickets()
 	x.passwords()
+	x.digests()
 	x.mistakes()
 	x.everything()
 	x.d.stop(t)
@@ -113,8 +115,12 @@ func TestSecrets(t *testing.T) {
 // everything waits until the log has a login and a refusal of every kind: else
 // there would be nothing to be found.
 func (x *secrecy) everything() {
-	for _, mechanism := range []string{"KPOP", "GSSAPI", "USER", "APOP", "PLAIN"} {
-		x.d.log.await(x.t, "login", func(rec map[string]any) bool { return rec["mechanism"] == mechanism })
+	for _, mechanism := range []string{"KPOP", "GSSAPI", "USER", "APOP", "PLAIN", "CRAM-MD5", "LOGIN", "SCRAM-SHA-256"} {
+		of := func(rec map[string]any) bool { return rec["mechanism"] == mechanism }
+		x.d.log.await(x.t, "login", of)
+		if mechanism != "GSSAPI" {
+			x.d.log.await(x.t, "refused", of)
+		}
 	}
 	for _, reason := range []string{"wrong-password", "unknown-user", "wrong-digest", "authzid-not-allowed"} {
 		x.d.log.await(x.t, "refused", func(rec map[string]any) bool { return rec["reason"] == reason })
@@ -193,6 +199,42 @@ func (x *secrecy) passwords() {
 		x.secrets["password "+password] = []byte(password)
 		x.secrets["PLAIN with "+password] = []byte("\x00alice\x00" + password)
 	}
+}
+
+// digests logs in by what is made of a secret, and by LOGIN, and fails to.
+func (x *secrecy) digests() {
+	for _, password := range []string{bobPassword, "neither-made-nor-said"} {
+		x.secrets["password "+password] = []byte(password)
+		heard, port := x.hear("clear")
+		x.s.newFetchmail(x.t, "", "proto POP3 auth cram-md5 port "+port, "user bob password '"+password+"' "+noTLS).poll(x.t)
+		x.secrets["CRAM-MD5 with "+password] = heardBehind(x.t, heard.heard(), "bob ")
+
+		runClient(x.t, x.s.world.Env(""), "", "curl", "-sS", "--login-options", "AUTH=LOGIN", "-u", "bob:"+password,
+			"pop3://localhost:"+x.d.port(x.t, "clear"))
+
+		heard, _ = x.hear("clear")
+		tapped := &daemon{addrs: map[string]string{"clear": heard.addr}}
+		x.s.mpop(x.t, tapped, "clear", "bob", password, "auth scram-sha-256\ntls off\n")
+		proof, err := base64.StdEncoding.DecodeString(string(heardBehind(x.t, heard.heard(), ",p=")))
+		if err != nil {
+			x.t.Fatal(err)
+		}
+		x.secrets["SCRAM with "+password] = proof
+	}
+}
+
+// heardBehind is what stands behind mark in the first line of a client that is
+// base64 of something with mark in it.
+func heardBehind(t testing.TB, session []byte, mark string) []byte {
+	t.Helper()
+	for line := range bytes.Lines(session) {
+		text, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(line)))
+		if _, behind, ok := bytes.Cut(text, []byte(mark)); err == nil && ok {
+			return behind
+		}
+	}
+	t.Fatalf("no %q in %q", mark, session)
+	return nil
 }
 
 // mistakes are passwords that clients and people send where none is due.

@@ -23,8 +23,17 @@ var guesses = map[string]guess{
 	"USER":          guessUser,
 	"APOP":          guessAPOP,
 	"PLAIN":         guessPlain,
+	"LOGIN":         guessLogin,
+	"CRAM-MD5":      guessCRAM,
 	"SCRAM-SHA-256": guessSCRAM("SCRAM-SHA-256", 32),
 	"SCRAM-SHA-1":   guessSCRAM("SCRAM-SHA-1", 20),
+}
+
+// guessed are the users of the directory that are guessed at, besides alice of
+// the file: with a password, and with and without a secret that serves.
+var guessed = map[string][]string{
+	"USER": {"hashed"}, "PLAIN": {"hashed"}, "LOGIN": {"hashed"}, "APOP": {"plain", "cram"}, "CRAM-MD5": {"plain", "cram", "hashed"},
+	"SCRAM-SHA-256": {"plain", "sha256", "hashed"}, "SCRAM-SHA-1": {"plain", "sha1"},
 }
 
 // TestNothingTellsUsers guesses at users that exist and users that do not, in a
@@ -38,21 +47,17 @@ func TestNothingTellsUsers(t *testing.T) {
 	s.Extra = "throttle {\n  enabled = false\n}\n"
 	s.write(t, "users", secretLine(t, "alice", "PLAIN", "right")+secretLine(t, "keys", "SCRAM-SHA-256", "right"))
 	file := "authenticator \"file\" \"users\" {\n  path = \"" + s.Dir + "/users\"\n}"
-	d := s.startEdited(t, `["GSSAPI", "PLAIN", "APOP"]`, telltaleMechanisms, file, file+"\n"+s.ldapBlock(t, "", w.LDAP(t).URL))
+	base, _ := s.secretUnit(t)
+	block := strings.Replace(s.ldapBlock(t, `secret_attribute = "kpopdSecret"`+"\n  filter = \"(uid=${user})\"", w.LDAP(t).URL), testenv.PeopleDN, base, 1)
+	d := s.startEdited(t, `"GSSAPI", "PLAIN", "APOP"`, digestMechanisms, file, file+"\n"+block)
 	for name, try := range guesses {
 		t.Run(name, func(t *testing.T) {
-			known := []string{"alice"}
-			if name == "USER" || name == "PLAIN" {
-				known = append(known, "bob") // of the directory
-			}
-			for _, user := range known {
+			for _, user := range append([]string{"alice"}, guessed[name]...) {
 				compare(t, d.addrs["clear"], try, user)
 			}
 		})
 	}
 }
-
-const telltaleMechanisms = `["GSSAPI", "PLAIN", "APOP", "SCRAM-SHA-256", "SCRAM-SHA-1"]`
 
 // compare guesses at one user and at nobody. Something else may have the
 // processor at times, so that one quiet measurement of five will do.
@@ -156,6 +161,20 @@ func guessAPOP(t *testing.T, addr, user string) (string, time.Duration) {
 func guessPlain(t *testing.T, addr, user string) (string, time.Duration) {
 	c := beginGuess(t, addr)
 	c.send("AUTH PLAIN "+base64Of("\x00"+user+"\x00wrong "+fmt.Sprint(rand.Int64())), asItIs)
+	return c.end()
+}
+
+func guessLogin(t *testing.T, addr, user string) (string, time.Duration) {
+	c := beginGuess(t, addr)
+	c.send("AUTH LOGIN "+base64Of(user), asItIs)
+	c.send(base64Of(fmt.Sprint("wrong ", rand.Int64())), asItIs)
+	return c.end()
+}
+
+func guessCRAM(t *testing.T, addr, user string) (string, time.Duration) {
+	c := beginGuess(t, addr)
+	c.send("AUTH CRAM-MD5", func(challenge string) string { return challenge[:2] })
+	c.send(base64Of(fmt.Sprintf("%s %032x", user, rand.Uint64())), asItIs)
 	return c.end()
 }
 

@@ -88,8 +88,8 @@ func TestNetworkPolicy(t *testing.T) {
 			t.Errorf("%s: APOP: %s", c.from, got)
 		}
 	}
-	rec := d.log.await(t, "refused", nil)
-	if rec["network"] != "apop" || rec["reason"] != "wrong-digest" {
+	rec := d.log.await(t, "refused", func(rec map[string]any) bool { return rec["mechanism"] == "APOP" && rec["network"] == "apop" })
+	if rec["reason"] != "wrong-digest" {
 		t.Errorf("logged as %v", rec)
 	}
 	d.stop(t)

@@ -28,6 +28,7 @@ func (b *builder) kerberos() {
 		b.accept.Keys = b.next.keytab
 		b.foreignKeys(k, keys)
 		b.sharedNames(k, keys)
+		b.ownRealms(k, keys)
 		b.localNames(k, keys)
 	}
 	if b.old.replay != nil {
@@ -85,6 +86,14 @@ func (b *builder) sharedNames(k *config.Kerberos, keys *krb5.KeySet) {
 	if len(letIn) > 1 {
 		b.warn(k.At("keytab"), "The keytab has keys of several realms: a name that exists in more than one of %s is one user",
 			strings.Join(letIn, ", "))
+	}
+}
+
+// ownRealms warns of a list of realms without the keytab's, as one in lower case.
+func (b *builder) ownRealms(k *config.Kerberos, keys *krb5.KeySet) {
+	own := homes(k, keys)
+	if len(k.Realms) > 0 && !slices.ContainsFunc(own, func(realm string) bool { return slices.Contains(k.Realms, realm) }) {
+		b.warn(k.At("realms"), "Nobody of the keytab's own realm is let in: %s is not in this list", strings.Join(own, ", "))
 	}
 }
 

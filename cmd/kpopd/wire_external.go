@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"slices"
 	"time"
 
@@ -86,7 +87,12 @@ func (b *builder) askClients(l *config.Listener, e *server.Endpoint) {
 	}
 	if mode == config.CertificatesRequire {
 		e.TLS.ClientAuth = tls.RequireAnyClientCert
-		e.TLS.VerifyConnection = func(state tls.ConnectionState) error { return e.CheckClient(state.PeerCertificates) }
+		e.TLS.VerifyConnection = func(state tls.ConnectionState) error {
+			if err := e.CheckClient(state.PeerCertificates); err != nil {
+				return fmt.Errorf("%w: %w", server.ErrClientCertificate, err)
+			}
+			return nil
+		}
 	}
 }
 

@@ -24,25 +24,37 @@ func (s *session) passwords() bool {
 // noPasswords says why USER, PASS and APOP cannot be used.
 func (s *session) noPasswords() *Error {
 	if s.proven == nil && (s.h.Auth == nil || s.h.NoUser) {
-		return refuse(CodeSysPerm, "Passwords are not accepted here, use another mechanism")
+		return unoffered("Passwords are not accepted here, use another mechanism")
 	}
 	return s.needTLS()
 }
 
 func (s *session) needTLS() *Error {
+	e := &Error{CodeSysPerm, "TLS is required here", auth.Refuse(auth.ErrDenied, "tls-required")}
 	if s.c.OffersTLS() {
-		return refuse(CodeSysPerm, "TLS is required here, use STLS first")
+		e.Text += ", use STLS first"
 	}
-	return refuse(CodeSysPerm, "TLS is required here")
+	return e
+}
+
+func unoffered(text string) *Error {
+	return &Error{CodeSysPerm, text, auth.Refuse(auth.ErrDenied, "not-offered")}
+}
+
+// barred records that somebody would log in by what he may not use, so that
+// the log says why, and returns the reply.
+func (s *session) barred(ctx context.Context, user, mechanism string, e *Error) error {
+	s.c.Record(ctx, server.Event{Kind: server.EventRefused, User: clip(user), Mechanism: clip(mechanism), Reason: auth.Reason(e), Err: e})
+	return s.count(e)
 }
 
 // user takes the name for PASS. It answers the same for every name, so that
 // nobody learns which of them exist (RFC 1939 §13).
-func (s *session) user(_ context.Context, args []string) error {
-	if !s.passwords() {
-		return s.count(s.noPasswords())
-	}
+func (s *session) user(ctx context.Context, args []string) error {
 	name := strings.TrimRight(args[0], " ")
+	if !s.passwords() {
+		return s.barred(ctx, name, "USER", s.noPasswords())
+	}
 	if name == "" {
 		return s.count(refuse("", "USER needs a name"))
 	}
@@ -69,13 +81,13 @@ func (s *session) pass(ctx context.Context, args []string) error {
 // apop takes a name and the digest of the greeting's timestamp and a shared
 // secret (RFC 1939 §7).
 func (s *session) apop(ctx context.Context, args []string) error {
+	name, digest := cutLast(strings.TrimRight(args[0], " "))
 	if s.greeting == "" {
-		return s.count(refuse(CodeSysPerm, "APOP is not offered here"))
+		return s.barred(ctx, name, "APOP", unoffered("APOP is not offered here"))
 	}
 	if !s.peer().Protected {
-		return s.count(s.needTLS())
+		return s.barred(ctx, name, "APOP", s.needTLS())
 	}
-	name, digest := cutLast(strings.TrimRight(args[0], " "))
 	if name == "" || len(digest) != 32 {
 		return s.count(refuse("", "APOP needs a name and a digest"))
 	}

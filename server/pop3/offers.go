@@ -6,10 +6,12 @@ import (
 	"kpopd/auth"
 )
 
-// The reasons for which a way to log in is not there.
+// ErrNeedsTLS means that a way to log in is there under TLS only.
+var ErrNeedsTLS = errors.New("it needs TLS")
+
+// The other reasons for which a way to log in is not there.
 var (
 	errNotOffered = errors.New("it is not offered here")
-	errNeedsTLS   = errors.New("it needs TLS")
 	errKPOP       = errors.New("the listener speaks KPOP: the ticket comes first")
 )
 
@@ -46,7 +48,7 @@ func offered(there, usable bool) error {
 	case !there:
 		return errNotOffered
 	case !usable:
-		return errNeedsTLS
+		return ErrNeedsTLS
 	}
 	return nil
 }

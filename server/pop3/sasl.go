@@ -23,7 +23,7 @@ func (s *session) auth(ctx context.Context, args []string) error {
 	name := strings.Map(upperASCII, args[0])
 	mech := s.h.Mechanisms.Find(name, s.peer())
 	if mech == nil {
-		return s.count(refuse(CodeSysPerm, "This mechanism is not offered here"))
+		return s.barred(ctx, "", name, s.noMechanism(name))
 	}
 	var first []byte // nil: no initial response
 	if len(args) == 2 {
@@ -46,6 +46,15 @@ func (s *session) auth(ctx context.Context, args []string) error {
 		return err
 	}
 	return s.startLayer(ex)
+}
+
+// noMechanism says why a mechanism cannot be used.
+func (s *session) noMechanism(name string) *Error {
+	e := unoffered("This mechanism is not offered here")
+	if errors.Is(s.h.Offers(name, s.peer()), ErrNeedsTLS) {
+		e.Err = s.needTLS().Err
+	}
+	return e
 }
 
 func (s *session) listMechanisms() error {
