@@ -18,7 +18,7 @@ func SplitLogin(name, separators string) (recipient, account string) {
 }
 
 // SDPS is an Authenticator that asks Auth for the account of a host, where a
-// password or an APOP is for user@host on a connection of a [Peer] with
+// password or a digest is for user@host on a connection of a [Peer] with
 // separators. Others it leaves as they are.
 type SDPS struct{ Auth Authenticator }
 
@@ -32,6 +32,9 @@ func (s SDPS) Authenticate(ctx context.Context, p Peer, c Credential) (Identity,
 		recipient, cred.User = SplitLogin(cred.User, p.Separators)
 		c = cred
 	case APOP:
+		recipient, cred.User = SplitLogin(cred.User, p.Separators)
+		c = cred
+	case CRAMMD5:
 		recipient, cred.User = SplitLogin(cred.User, p.Separators)
 		c = cred
 	}

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -47,6 +48,29 @@ func TestSDPS(t *testing.T) {
 		id, err := a.Authenticate(t.Context(), auth.Peer{Separators: c.separators}, auth.Password{User: c.user, Secret: auth.Secret(c.secret)})
 		if !errors.Is(err, c.err) || err == nil && id.Recipient != c.recipient {
 			t.Errorf("%+v: %+v, %v", c, id, err)
+		}
+	}
+}
+
+// askedFor is an Authenticator that knows everybody, by the name it was asked.
+type askedFor struct{}
+
+func (askedFor) Authenticate(_ context.Context, _ auth.Peer, c auth.Credential) (auth.Identity, error) {
+	switch c := c.(type) {
+	case auth.APOP:
+		return auth.Identity{User: c.User}, nil
+	case auth.CRAMMD5:
+		return auth.Identity{User: c.User}, nil
+	}
+	return auth.Identity{}, auth.ErrUnknown
+}
+
+// A digest is the host's too.
+func TestSDPSDigests(t *testing.T) {
+	for _, c := range []auth.Credential{auth.APOP{User: "user@host"}, auth.CRAMMD5{User: "user@host"}} {
+		id, err := auth.SDPS{Auth: askedFor{}}.Authenticate(t.Context(), auth.Peer{Separators: "@"}, c)
+		if err != nil || id.User != "host" || id.Recipient != "user" {
+			t.Errorf("%T: %+v, %v", c, id, err)
 		}
 	}
 }

@@ -114,6 +114,9 @@ func (d *decoder) checkCollecting(f *File, l *Listener) {
 	if f.Kerberos == nil {
 		d.errorf(l.At("protocol"), "Missing kerberos block", "KPOP needs a kerberos block with a keytab.")
 	}
+	if k := f.Kerberos; k != nil && k.ChannelBinding == BindRequire {
+		d.warnf(l.At("protocol"), "Tickets without a binding", "channel_binding = \"require\" does not hold here: a client of KPOP binds its ticket to no channel.")
+	}
 	if l.TLS == TLSImplicit {
 		d.warnf(l.At("tls"), "No client known", "No client is known to speak KPOP inside implicit TLS; \"starttls\" works.")
 	}

@@ -193,6 +193,8 @@ authenticator "file" "services" {
 #  lockout_threshold  = 10     # the directory locks an account at so many failed binds
 #  lockout_window     = "15m"  # within this time; from here come fewer. 0: it never locks
 #}
+# Each block counts for itself: where several, or one of the kind "kerberos", check
+# passwords of the same accounts, divide the threshold among them.
 # With bind_keytab the host in each URL must be the name that the directory has in
 # Kerberos, ldap/dc1.corp.example, in the realm of bind_principal. The ticket is
 # bound to the TLS connection, and there is no security layer: use ldaps or starttls.
@@ -244,7 +246,8 @@ authenticator "file" "services" {
 #authenticator "oauth" "sso" {
 #  issuer     = "https://sso.corp.example"   # as in the token's "iss", to the last slash
 #  audience   = "pop"                        # must be among the token's
-#  user_claim = "preferred_username"         # absent: sub
+#  user_claim = "preferred_username"         # absent: sub; an e-mail address only where
+#                                            # the issuer lets nobody choose his own
 #
 #  # Each may be left out:
 #  jwks_url           = "https://sso.corp.example/keys" # absent: discovery

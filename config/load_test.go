@@ -257,7 +257,7 @@ func TestEverything(t *testing.T) {
 	if got := f.TLS.Certificates[1].CertFile; got != filepath.Join(dir, "other.crt") {
 		t.Errorf("relative path: %s", got)
 	}
-	if f.TLS.MinVersion != tls.VersionTLS13 || f.Kerberos.MaxSkew != 2*time.Minute || f.Kerberos.ChannelBinding != config.BindRequire ||
+	if f.TLS.MinVersion != tls.VersionTLS13 || f.Kerberos.MaxSkew != 2*time.Minute || f.Kerberos.ChannelBinding != config.BindNone ||
 		f.Kerberos.PAC != config.PACRequire || len(f.Kerberos.DomainSIDs) != 1 {
 		t.Errorf("tls %+v, kerberos %+v", f.TLS, f.Kerberos)
 	}

@@ -57,7 +57,7 @@ kerberos {
   keytab          = "/etc/kpopd/krb5.keytab"
   service         = "pop"
   realms          = ["CORP.EXAMPLE"]
-  channel_binding = "require"
+  channel_binding = "none"
   security_layers = ["integrity", "confidentiality"]
   max_skew        = "2m"
   pac             = "require"

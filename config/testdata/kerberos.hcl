@@ -8,6 +8,11 @@ listener "pop3" {
   tls      = "off"
 }
 
+listener "kpop" {
+  address  = ":1109"
+  protocol = "kpop"
+}
+
 tls {
   min_version = "1.1"
 }
