@@ -248,6 +248,7 @@ func (x *secrecy) mistakes() {
 	} {
 		secret := fmt.Sprintf("misplaced-word-%02d", i)
 		x.secrets["misplaced in "+line] = []byte(secret[len("misplaced"):])
+		x.secrets["misplaced in "+line+", upper case"] = []byte(strings.ToUpper(secret[len("misplaced"):]))
 		for _, listener := range []string{"pop3", "clear"} {
 			c := dial(x.t, x.d.addrs[listener])
 			c.line()

@@ -44,8 +44,15 @@ func unoffered(text string) *Error {
 // barred records that somebody would log in by what he may not use, so that
 // the log says why, and returns the reply.
 func (s *session) barred(ctx context.Context, user, mechanism string, e *Error) error {
-	s.c.Record(ctx, server.Event{Kind: server.EventRefused, User: clip(user), Mechanism: clip(mechanism), Reason: auth.Reason(e), Err: e})
+	s.c.Record(ctx, server.Event{Kind: server.EventRefused, User: clip(user), Mechanism: mechanism, Reason: auth.Reason(e), Err: e})
 	return s.count(e)
+}
+
+// firstWord is what the log may have of a name that nobody asked for: what is
+// behind may be a password in the wrong place.
+func firstWord(name string) string {
+	first, _, _ := strings.Cut(name, " ")
+	return first
 }
 
 // user takes the name for PASS. It answers the same for every name, so that
@@ -53,7 +60,7 @@ func (s *session) barred(ctx context.Context, user, mechanism string, e *Error) 
 func (s *session) user(ctx context.Context, args []string) error {
 	name := strings.TrimRight(args[0], " ")
 	if !s.passwords() {
-		return s.barred(ctx, name, "USER", s.noPasswords())
+		return s.barred(ctx, firstWord(name), "USER", s.noPasswords())
 	}
 	if name == "" {
 		return s.count(refuse("", "USER needs a name"))
@@ -83,10 +90,10 @@ func (s *session) pass(ctx context.Context, args []string) error {
 func (s *session) apop(ctx context.Context, args []string) error {
 	name, digest := cutLast(strings.TrimRight(args[0], " "))
 	if s.greeting == "" {
-		return s.barred(ctx, name, "APOP", unoffered("APOP is not offered here"))
+		return s.barred(ctx, firstWord(name), "APOP", unoffered("APOP is not offered here"))
 	}
 	if !s.peer().Protected {
-		return s.barred(ctx, name, "APOP", s.needTLS())
+		return s.barred(ctx, firstWord(name), "APOP", s.needTLS())
 	}
 	if name == "" || len(digest) != 32 {
 		return s.count(refuse("", "APOP needs a name and a digest"))

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"kpopd/auth"
@@ -23,7 +24,7 @@ func (s *session) auth(ctx context.Context, args []string) error {
 	name := strings.Map(upperASCII, args[0])
 	mech := s.h.Mechanisms.Find(name, s.peer())
 	if mech == nil {
-		return s.barred(ctx, "", name, s.noMechanism(name))
+		return s.barred(ctx, "", namable(name), s.noMechanism(name))
 	}
 	var first []byte // nil: no initial response
 	if len(args) == 2 {
@@ -46,6 +47,19 @@ func (s *session) auth(ctx context.Context, args []string) error {
 		return err
 	}
 	return s.startLayer(ex)
+}
+
+// mechanisms are those that the log names though they are not offered.
+var mechanisms = []string{"ANONYMOUS", "CRAM-MD5", "DIGEST-MD5", "EXTERNAL", "GSS-SPNEGO", "GSSAPI", "LOGIN", "NTLM", "OAUTHBEARER",
+	"PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-512", "XOAUTH2"}
+
+// namable returns a mechanism's name for the log. Any other word may be a
+// password in the wrong place.
+func namable(mechanism string) string {
+	if slices.Contains(mechanisms, mechanism) {
+		return mechanism
+	}
+	return "AUTH"
 }
 
 // noMechanism says why a mechanism cannot be used.
