@@ -170,7 +170,8 @@ if [ -n "$staticcheck" ]; then
 	step 'staticcheck' go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 fi
 step 'go build, static' build
-step 'go test -race' env CGO_ENABLED=1 go test -race -timeout 10m ./...
+# Most tests wait for other programs most of the time.
+step 'go test -race' env CGO_ENABLED=1 go test -race -timeout 15m -parallel 4 ./...
 if docker_answers; then
 	step 'clients with the KDC in a container' env CGO_ENABLED=1 KPOPD_TESTENV=docker \
 		go test -race -count=1 -run '^(TestFetchmail|TestSendauth|TestRefusedKDC|TestOtherRealm|TestRotation)' ./cmd/kpopd

@@ -103,6 +103,7 @@ func (s *site) logInAll(t *testing.T, d *daemon, source string) {
 func TestDigestClients(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
+	s.Extra = atOnce
 	s.write(t, "users", secretLine(t, "plain", "PLAIN", secretPassword)+secretLine(t, "cram", "CRAM-MD5", secretPassword)+
 		secretLine(t, "hashed", "SHA512-CRYPT", secretPassword)+secretLine(t, "sha256", "SCRAM-SHA-256", secretPassword)+
 		secretLine(t, "sha1", "SCRAM-SHA-1", secretPassword))

@@ -71,7 +71,7 @@ func sealedRequest(etype byte, ticket, authenticator []byte) []byte {
 func TestCrashers(t *testing.T) {
 	t.Parallel()
 	s := newMintedSite(t)
-	s.Extra = "throttle {\n  delay = \"0s\"\n}\n" // so many refusals, one after the other
+	s.Extra = atOnce
 	d := s.start(t)
 	for _, b := range crashers(t) {
 		shown := [][]byte{b}
@@ -148,3 +148,6 @@ func converse(addr string, all []byte) ([]byte, error) {
 func authLine(mechanism string, response []byte) string {
 	return "AUTH " + mechanism + " " + base64.StdEncoding.EncodeToString(response) + "\r\n"
 }
+
+// atOnce lets refusals be answered at once, where there are many of them.
+const atOnce = "throttle {\n  delay = \"0s\"\n}\n"

@@ -88,6 +88,7 @@ func TestLDAPSecrets(t *testing.T) {
 		}
 		t.Run(c.name, func(t *testing.T) {
 			s := newSite(t)
+			s.Extra = atOnce
 			base, secrets := s.secretUnit(t)
 			d := s.startSecrets(t, base, strings.ReplaceAll(c.more, "%BASE%", base), c.url)
 			s.logInAll(t, d, "ldap corp")

@@ -26,6 +26,7 @@ const (
 // and the end of QUIT. No message may be lost that an acknowledged QUIT did not
 // delete, none may be there twice, and no lock may be left behind.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	rounds := killRounds
 	if testing.Short() {
 		rounds /= 20
