@@ -48,7 +48,7 @@ func TestNothingTellsUsers(t *testing.T) {
 	s.write(t, "users", secretLine(t, "alice", "PLAIN", "right")+secretLine(t, "keys", "SCRAM-SHA-256", "right"))
 	file := "authenticator \"file\" \"users\" {\n  path = \"" + s.Dir + "/users\"\n}"
 	base, _ := s.secretUnit(t)
-	block := strings.Replace(s.ldapBlock(t, `secret_attribute = "kpopdSecret"`+"\n  scram_iterations = 4096\n  filter = \"(uid=${user})\"", w.LDAP(t).URL), testenv.PeopleDN, base, 1)
+	block := strings.Replace(s.ldapBlock(t, `secret_attribute = "kpopdSecret"`+"\n  filter = \"(uid=${user})\"", w.LDAP(t).URL), testenv.PeopleDN, base, 1)
 	d := s.startEdited(t, `"GSSAPI", "PLAIN", "APOP"`, digestMechanisms, file, file+"\n"+block)
 	for name, try := range guesses {
 		t.Run(name, func(t *testing.T) {
