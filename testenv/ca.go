@@ -1,9 +1,11 @@
 package testenv
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -20,6 +22,9 @@ import (
 type CA struct {
 	// PEM is the authority's certificate.
 	PEM []byte
+	// RSA: what it signs for has RSA keys of 2048 bits, as the directories of
+	// companies have. Otherwise they are on P-256, which are quicker to make.
+	RSA bool
 
 	cert  *x509.Certificate
 	key   *ecdsa.PrivateKey
@@ -116,11 +121,11 @@ func certificateFor(cn string, usage x509.ExtKeyUsage) *x509.Certificate {
 
 // issue makes a certificate for a fresh key.
 func (ca *CA) issue(template *x509.Certificate) (Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := ca.newKey()
 	if err != nil {
 		return Certificate{}, err
 	}
-	cert, err := ca.sign(template, &key.PublicKey)
+	cert, err := ca.sign(template, key.Public())
 	if err != nil {
 		return Certificate{}, err
 	}
@@ -132,9 +137,16 @@ func (ca *CA) issue(template *x509.Certificate) (Certificate, error) {
 	return Certificate{cert, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})}, nil
 }
 
+func (ca *CA) newKey() (crypto.Signer, error) {
+	if ca.RSA {
+		return rsa.GenerateKey(rand.Reader, 2048)
+	}
+	return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+}
+
 // sign signs a certificate, the authority's own included, and returns it as
 // PEM. ca.cert becomes what was signed when it is the authority's own.
-func (ca *CA) sign(template *x509.Certificate, key *ecdsa.PublicKey) ([]byte, error) {
+func (ca *CA) sign(template *x509.Certificate, key crypto.PublicKey) ([]byte, error) {
 	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, key, ca.key)
 	if err != nil {
 		return nil, err

@@ -18,9 +18,20 @@ import (
 // makes a connection for each bind, "pool" binds on kept ones, and "login" is a
 // whole login, a search and a bind, with nothing remembered. It prints the
 // medians of binds a second, how many times those of "dial" the pool's are, and
-// how often a login allocates; -benchtime=9x makes nine turns.
+// how often a login allocates; -benchtime=9x makes nine turns. What a
+// connection costs is mostly what the server's key does: RSA is what the
+// directories of companies have, P-256 the quickest there is.
 func BenchmarkBind(b *testing.B) {
-	w := testenv.Start(b)
+	for name, isRSA := range map[string]bool{"RSA-2048": true, "P-256": false} {
+		b.Run(name, func(b *testing.B) {
+			w := testenv.New(b, testenv.Native)
+			w.CA.RSA = isRSA
+			bindInTurns(b, w)
+		})
+	}
+}
+
+func bindInTurns(b *testing.B, w *testenv.World) {
 	dn, secret := "uid=alice,"+testenv.PeopleDN, w.Password("alice")
 	d, err := New(Config{
 		URLs: []string{w.LDAP(b).TLSURL}, CAs: w.CA.Pool(), BindDN: testenv.ServiceDN,
