@@ -3,6 +3,7 @@ package pop3
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"kpopd/auth"
 	"kpopd/maildrop"
@@ -13,10 +14,11 @@ type Code string
 
 // The codes that this server sends.
 const (
-	CodeInUse   Code = "IN-USE"   // RFC 2449 §8.1.2
-	CodeAuth    Code = "AUTH"     // RFC 3206 §5
-	CodeSysTemp Code = "SYS/TEMP" // RFC 3206 §4
-	CodeSysPerm Code = "SYS/PERM" // RFC 3206 §4
+	CodeInUse      Code = "IN-USE"      // RFC 2449 §8.1.2
+	CodeLoginDelay Code = "LOGIN-DELAY" // RFC 2449 §8.1.1
+	CodeAuth       Code = "AUTH"        // RFC 3206 §5
+	CodeSysTemp    Code = "SYS/TEMP"    // RFC 3206 §4
+	CodeSysPerm    Code = "SYS/PERM"    // RFC 3206 §4
 )
 
 // An Error is a negative reply. The client is told Code and Text; Err is for
@@ -60,6 +62,10 @@ const (
 func asReply(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
+	}
+	if e, ok := errors.AsType[*maildrop.TooSoonError](err); ok {
+		return &Error{CodeLoginDelay, fmt.Sprintf("Minimum time between logins is %d seconds, log in again in %d",
+			seconds(e.Delay), seconds(e.Left)), err}
 	}
 	switch {
 	case errors.Is(err, maildrop.ErrNoMessage):
