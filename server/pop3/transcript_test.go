@@ -278,13 +278,13 @@ var acts = map[string]func(p *player, rest string, words []string){
 	"clear": func(p *player, _ string, words []string) {
 		p.w.handler.Clear = map[string]pop3.Clear{"none": pop3.ClearNone, "tickets": pop3.ClearTickets, "any": pop3.ClearAny}[words[0]]
 	},
-	"apop":     func(p *player, _ string, _ []string) { p.w.handler.Timestamp = func() string { return timestamp } },
-	"noauth":   func(p *player, _ string, _ []string) { p.w.handler.Auth = nil },
-	"nouser":   func(p *player, _ string, _ []string) { p.w.handler.NoUser = true },
-	"nomechs":  func(p *player, _ string, _ []string) { p.w.handler.Mechanisms = nil },
-	"kpop":     func(p *player, _ string, _ []string) { p.w.handler.Admit = toyAdmit },
-	"hold":     (*player).hold,
-	"policy":   func(p *player, _ string, words []string) { p.w.policy = p.policy(p.w.policy, words) },
+	"apop":    func(p *player, _ string, _ []string) { p.w.handler.Timestamp = func() string { return timestamp } },
+	"noauth":  func(p *player, _ string, _ []string) { p.w.handler.Auth = nil },
+	"nouser":  func(p *player, _ string, _ []string) { p.w.handler.NoUser = true },
+	"nomechs": func(p *player, _ string, _ []string) { p.w.handler.Mechanisms = nil },
+	"kpop":    func(p *player, _ string, _ []string) { p.w.handler.Admit = toyAdmit },
+	"hold":    (*player).hold,
+	"policy":  func(p *player, _ string, words []string) { p.w.policy = p.policy(p.w.policy, words) },
 	"policies": func(p *player, _ string, words []string) {
 		p.w.handler.Policies = append(p.w.handler.Policies, p.policy(maildrop.Policy{}, words))
 	},
