@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"kpopd/maildrop"
+	"kpopd/maildrop/durable"
 )
 
 // Remove removes every file of the messages at these indexes, then makes that
@@ -13,32 +14,46 @@ import (
 // is lost, or the end of ctx, does.
 func (b *box) Remove(ctx context.Context, indexes []int) error {
 	r := remover{box: b, missing: make(map[string]bool)}
+	r.take = func(p place) error { return b.dirs[p.in].Remove(p.name) }
 	if err := r.run(ctx, indexes); err != nil {
 		return fmt.Errorf("remove from %q: %w", b.lease.Name(), err)
 	}
 	return nil
 }
 
-// A remover is one call of Remove.
+// A remover takes the files of messages away, wherever they have gone.
 type remover struct {
 	*box
+	take    func(place) error // a file out of its folder; [fs.ErrNotExist] where it is not
+	into    *durable.Dir      // where take puts it. nil: nowhere
 	touched [folders]bool
 	missing map[string]bool // base names that were not where they had been
 	errs    []error
 	failed  int
 }
 
+// run takes the messages at these indexes of the listing.
 func (r *remover) run(ctx context.Context, indexes []int) error {
 	for _, i := range indexes {
 		if err := r.live(ctx); err != nil {
 			return err
 		}
-		e := &r.entries[i]
-		r.unlink(e.Base(), place{e.in, e.name})
-		for _, p := range r.more[e.Base()] {
-			r.unlink(e.Base(), p)
+		base, places := r.places(i)
+		for _, p := range places {
+			r.unlink(base, p)
 		}
 	}
+	return r.finish(ctx)
+}
+
+// places are where the message at an index of the listing was last.
+func (b *box) places(i int) (base string, places []place) {
+	e := &b.entries[i]
+	return e.Base(), append([]place{{e.in, e.name}}, b.more[e.Base()]...)
+}
+
+// finish takes what had moved, and makes all of it durable.
+func (r *remover) finish(ctx context.Context) error {
 	if err := r.chase(ctx); err != nil {
 		return err
 	}
@@ -56,11 +71,11 @@ func (r *remover) live(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// unlink removes one file. One that is not there moved, or was removed by
+// unlink takes one file. One that is not there moved, or was removed by
 // somebody else, perhaps not durably yet.
 func (r *remover) unlink(base string, p place) {
 	r.touched[p.in] = true
-	err := r.dirs[p.in].Remove(p.name)
+	err := r.take(p)
 	switch {
 	case gone(err):
 		r.missing[base] = true
@@ -98,8 +113,15 @@ func (r *remover) chase(ctx context.Context) error {
 	return nil
 }
 
-// sync makes the removals durable, all at once.
+// sync makes the removals durable, all at once. What was moved is durable where
+// it is before it is where it was: a crash may leave it in both, not in none.
 func (r *remover) sync() {
+	if r.into != nil {
+		if err := r.into.Sync(); err != nil {
+			r.fail(err)
+			return
+		}
+	}
 	for in, dir := range r.dirs {
 		if dir == nil || !r.touched[in] {
 			continue
