@@ -34,6 +34,7 @@ func (s *session) capabilities() []string {
 	if s.c.OffersTLS() {
 		lines = append(lines, "STLS")
 	}
+	lines = append(lines, s.utf8Capability(), "LANG")
 	return append(lines, "IMPLEMENTATION kpopd")
 }
 
