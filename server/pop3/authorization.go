@@ -210,8 +210,11 @@ func proof(id auth.Identity) []slog.Attr {
 func (s *session) refused(ctx context.Context, id auth.Identity, err error) error {
 	reply := asReply(err)
 	reason := auth.Reason(err)
-	if reply.Code == CodeInUse {
+	switch reply.Code {
+	case CodeInUse:
 		reason = "in-use"
+	case CodeLoginDelay:
+		reason = "login-delay"
 	}
 	s.c.Record(ctx, server.Event{Kind: server.EventRefused, User: clip(id.User), Mechanism: id.Mechanism,
 		Source: id.Source, Reason: reason, Err: err, Attrs: proof(id)})
