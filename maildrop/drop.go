@@ -13,6 +13,7 @@ import (
 // maildrop but by Update. One goroutine owns a Drop.
 type Drop struct {
 	lease   Lease
+	policy  Policy
 	box     Box
 	msgs    []Message
 	deleted []bool // nil: none
@@ -23,24 +24,17 @@ type Drop struct {
 	closed  bool
 }
 
-// Open locks the maildrop called name and opens it. Errors wrap ErrLocked,
-// ErrName, ErrNotExist or what the store says; then nothing stays locked.
+// Open locks the maildrop called name and opens it, as [Policy.Open] does on no
+// terms.
 func Open(ctx context.Context, name string, lk Locker, st Store) (*Drop, error) {
-	lease, err := lk.Lock(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	box, err := st.Open(ctx, lease)
-	if err != nil {
-		return nil, errors.Join(err, lease.Release())
-	}
-	d := &Drop{lease: lease, box: box, msgs: box.Messages()}
-	d.recount()
-	return d, nil
+	return Policy{}.Open(ctx, name, lk, st)
 }
 
 // Name returns the name of the maildrop.
 func (d *Drop) Name() string { return d.lease.Name() }
+
+// Policy returns the terms on which the session has the maildrop.
+func (d *Drop) Policy() Policy { return d.policy }
 
 // Lost is closed when the session no longer has the maildrop: the lock was
 // lost, or Close released it. What was not updated by then stays.

@@ -70,6 +70,7 @@ func TestNames(t *testing.T) {
 		for what, err := range map[string]error{
 			"Open": openErr, "Make": makeErr, "OpenFile": fileErr, "Lstat": lstatErr,
 			"Remove": d.Remove(name), "Move from": d.Move(name, d, "x"), "Move to": d.Move("file", d, name),
+			"Replace from": d.Replace(name, "x"), "Replace to": d.Replace("file", name),
 		} {
 			if !errors.Is(err, unix.EINVAL) {
 				t.Errorf("%s %q = %v, want EINVAL", what, name, err)
@@ -152,6 +153,25 @@ func TestMove(t *testing.T) {
 				t.Errorf("files hold %q", got)
 			}
 		})
+	}
+}
+
+func TestReplace(t *testing.T) {
+	root := t.TempDir()
+	d := open(t, root)
+	create(t, d, "a", "1")
+	create(t, d, "b", "2")
+	must(t, os.Symlink("b", filepath.Join(root, "link")))
+	must(t, d.Replace("a", "link")) // the link goes, not what it means
+	if err := d.Replace("a", "b"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Replace by nothing = %v, want ErrNotExist", err)
+	}
+	if got := [2]string{read(t, filepath.Join(root, "link")), read(t, filepath.Join(root, "b"))}; got != [2]string{"1", "2"} {
+		t.Errorf("files hold %q", got)
+	}
+	must(t, d.Replace("link", "b"))
+	if got := read(t, filepath.Join(root, "b")); got != "1" {
+		t.Errorf("b holds %q", got)
 	}
 }
 

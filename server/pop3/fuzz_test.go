@@ -23,6 +23,7 @@ var sessions = []string{
 	"AUTH PLAIN AGFsaWNlAHdvbmRlcmxhbmQ=\r\nRETR 1\r\nRETR 2\r\nRETR 3\r\nTOP 1 99999999\r\n",
 	"AUTH TOY bW9yZQ==\r\n\r\n=\r\n*\r\n*\r\nAUTH TOY ZGF0YTphbGljZQ==\r\n\r\nSTAT\r\n",
 	"CAPA\r\nSTLS\r\n",
+	"LANG\r\nLANG de\r\nUTF8\r\nUSER m\xc3\xbcller\r\nPASS gr\xc3\xbc\xc3\x9fe\r\nLANG ja-JP\r\nSTAT\r\nLANG *\r\nQUIT\r\n",
 	"USER alice\nPASS wrong\nLAST\nXDELE 1\n\n\x00\xff\nAUTH NTLM\n*\nQUIT\n",
 }
 

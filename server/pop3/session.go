@@ -40,6 +40,8 @@ type session struct {
 	bad      int            // commands that failed before login
 	failures int            // refused logins
 	over     bool           // the client has quit, or is sent away
+	utf8     bool           // the client has asked for UTF-8 mode
+	lang     language       // of replies
 
 	id    auth.Identity // from login on
 	drop  *maildrop.Drop
@@ -67,7 +69,7 @@ func (s *session) greet() {
 	if s.h.Timestamp != nil && s.h.Auth != nil && s.proven == nil {
 		s.greeting = s.h.Timestamp()
 	}
-	s.ok("%s", strings.TrimSpace(s.h.Hostname+" POP3 server ready "+s.greeting))
+	s.c.Printf("+OK %s\r\n", strings.TrimSpace(s.h.Hostname+" POP3 server ready "+s.greeting))
 }
 
 // run answers one command after the other.

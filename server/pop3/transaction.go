@@ -16,7 +16,8 @@ import (
 // octets (RFC 1939 §5).
 func (s *session) stat(context.Context, []string) error {
 	n, octets := s.drop.Stat()
-	return s.ok("%d %d", n, octets)
+	s.c.Printf("+OK %d %d\r\n", n, octets)
+	return nil
 }
 
 // list answers with numbers and sizes (RFC 1939 §5).
@@ -70,7 +71,7 @@ func (s *session) retr(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	content, err := s.drop.Retrieve(ctx, n)
+	content, err := s.retrieve(ctx, n)
 	if err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func (s *session) top(ctx context.Context, args []string) error {
 	if err != nil {
 		return s.count(refuse("", "The number of lines is not acceptable"))
 	}
-	content, err := s.drop.Retrieve(ctx, n)
+	content, err := s.retrieve(ctx, n)
 	if err != nil {
 		return err
 	}
