@@ -39,6 +39,7 @@ func (s *session) capabilities() []string {
 		lines = append(lines, "STLS")
 	}
 	lines = append(lines, s.terms()...)
+	lines = append(lines, s.utf8Capability(), "LANG")
 	return append(lines, "IMPLEMENTATION kpopd")
 }
 

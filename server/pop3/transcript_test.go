@@ -37,7 +37,7 @@ var update = flag.Bool("update", false, "rewrite what the server says in testdat
 //	!directive         set-up, another act of the client, or a question; see acts
 //	= text             what came of a directive
 //
-// A text that is not plain ASCII is quoted as in Go.
+// A text that is not plain is quoted as in Go.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -194,7 +194,7 @@ func lawful(line string) error {
 		return nil
 	}
 	// RFC 2449 §8: what begins with a bracket is a code.
-	if !coded || !slices.Contains([]string{"IN-USE", "LOGIN-DELAY", "AUTH", "SYS/TEMP", "SYS/PERM"}, code) {
+	if !coded || !slices.Contains([]string{"IN-USE", "LOGIN-DELAY", "AUTH", "SYS/TEMP", "SYS/PERM", "UTF8"}, code) {
 		return errors.New("no such response code")
 	}
 	// fetchmail takes these for a server that is busy.
@@ -234,7 +234,7 @@ func plain(text []byte) string {
 	if len(s) > 200 {
 		return fmt.Sprintf("%s… %d octets", strconv.Quote(s[:20]), len(s))
 	}
-	if q := strconv.QuoteToASCII(s); len(q) != len(s)+2 || strings.HasSuffix(s, " ") {
+	if q := strconv.Quote(s); len(q) != len(s)+2 || strings.HasSuffix(s, " ") {
 		return q
 	}
 	return s
@@ -291,6 +291,10 @@ var acts = map[string]func(p *player, rest string, words []string){
 	"sdps":     func(p *player, rest string, _ []string) { p.w.handler.SDPS = rest },
 	"limit":    (*player).limit,
 	"external": func(p *player, _ string, _ []string) { p.w.handler.Mechanisms = auth.Mechanisms{auth.External{}} },
+	"language": func(p *player, rest string, _ []string) { p.w.handler.Language = rest },
+	"utf8": func(p *player, _ string, words []string) {
+		p.w.handler.UTF8Messages = map[string]pop3.UTF8Policy{"as-is": pop3.UTF8AsIs, "refuse": pop3.UTF8Refuse}[words[0]]
+	},
 	"notls":    func(p *player, _ string, _ []string) { p.w.endpoint.TLS = nil },
 	"implicit": func(p *player, _ string, _ []string) { p.w.endpoint.Implicit = true },
 

@@ -32,9 +32,11 @@ const timestamp = "<1896.697170952@dbc.mtview.ca.us>"
 const users = `alice:{PLAIN}wonderland
 bob:{PLAIN}  two words 
 mrose:{PLAIN}tanstaaf
+müller:{PLAIN}grüße
+latin:{PLAIN}stra` + "\xdf" + `e
 `
 
-var secrets = []string{"wonderland", "two words", "tanstaaf", "krb_ticket", "c4c9334bac560ecc979e58001b3e22fb"}
+var secrets = []string{"wonderland", "two words", "tanstaaf", "krb_ticket", "grüße", "stra\xdf", "c4c9334bac560ecc979e58001b3e22fb"}
 
 // A world is a server with one listener, its users and their mail.
 type world struct {
