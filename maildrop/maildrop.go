@@ -90,7 +90,8 @@ type Locker interface {
 	Lock(ctx context.Context, name string) (Lease, error)
 }
 
-// A Lease is the lock of one maildrop for one session.
+// A Lease is the lock of one maildrop for one session. [Hold], [Previous] and
+// [Abandon] ask for more, where it can do that.
 type Lease interface {
 	// Name is the maildrop's.
 	Name() string

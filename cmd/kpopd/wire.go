@@ -129,13 +129,16 @@ func (b *builder) state() {
 		}
 		return
 	}
-	l, err := lease.Open(filepath.Join(b.file.StateDir, "locks"))
+	l, err := lease.Open(locksDir(b.file))
 	if err != nil {
 		b.fail(b.file.At("state_dir"), "The state directory cannot be used: %v", err)
 		return
 	}
 	b.next.locker = l
 }
+
+// locksDir is the directory of locks.
+func locksDir(f *config.File) string { return filepath.Join(f.StateDir, "locks") }
 
 // endpoints builds what each listener offers.
 func (b *builder) endpoints() {

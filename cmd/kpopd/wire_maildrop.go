@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"kpopd/auth"
 	"kpopd/config"
@@ -134,7 +135,9 @@ func (l byPlace) Lock(ctx context.Context, name string) (maildrop.Lease, error) 
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", maildrop.ErrName, err)
 	}
-	lease, err := l.Locker.Lock(ctx, lockName(place))
+	h := maildrop.HolderOf(ctx)
+	h.Maildrop = name
+	lease, err := l.Locker.Lock(maildrop.WithHolder(ctx, h), lockName(place))
 	if err != nil {
 		return nil, err
 	}
@@ -156,3 +159,12 @@ type named struct {
 
 // Name returns the maildrop's name.
 func (n named) Name() string { return n.name }
+
+// Hold is that of the lock.
+func (n named) Hold() (func(), error) { return maildrop.Hold(n.Lease) }
+
+// Previous is that of the lock.
+func (n named) Previous() time.Time { return maildrop.Previous(n.Lease) }
+
+// Abandon is that of the lock.
+func (n named) Abandon() error { return maildrop.Abandon(n.Lease) }

@@ -50,7 +50,8 @@ type session struct {
 type stats struct {
 	retrieved, deleted int
 	octets             int64
-	quit               bool // by the client
+	quit               bool   // by the client
+	reason             string // why it ended, where it was not the client's wish
 }
 
 // peer describes the connection as it is now, and whom KPOP has proven on it.
@@ -153,10 +154,16 @@ func (s *session) stillLocked() error {
 	select {
 	case <-s.drop.Lost():
 		s.dismiss()
-		return &Error{CodeSysTemp, "The maildrop was taken from this session", maildrop.ErrStale}
+		return s.taken(maildrop.ErrStale)
 	default:
 		return nil
 	}
+}
+
+// taken answers who no longer has the maildrop.
+func (s *session) taken(err error) *Error {
+	s.stats.reason = "lock-lost"
+	return &Error{CodeSysTemp, "The maildrop was taken from this session", err}
 }
 
 // quit ends the session. In the TRANSACTION state it enters UPDATE, the only
@@ -167,7 +174,10 @@ func (s *session) quit(ctx context.Context, _ []string) error {
 	if s.state == authorization {
 		return s.ok("Bye")
 	}
-	if err := s.update(ctx); err != nil {
+	switch err := s.update(ctx); {
+	case errors.Is(err, maildrop.ErrStale):
+		return s.taken(err)
+	case err != nil:
 		return &Error{CodeSysTemp, "Some deleted messages not removed", err}
 	}
 	return s.ok("Bye")
@@ -199,7 +209,7 @@ func (s *session) close(ctx context.Context) {
 		return
 	}
 	s.release()
-	s.c.Record(ctx, server.Event{Kind: server.EventEnd, User: s.id.User, Maildrop: s.drop.Name(), Attrs: []slog.Attr{
+	s.c.Record(ctx, server.Event{Kind: server.EventEnd, User: s.id.User, Maildrop: s.drop.Name(), Reason: s.stats.reason, Attrs: []slog.Attr{
 		slog.Bool("quit", s.stats.quit), slog.Int("retrieved", s.stats.retrieved),
 		slog.Int64("octets", s.stats.octets), slog.Int("deleted", s.stats.deleted),
 	}})
