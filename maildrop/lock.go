@@ -3,7 +3,6 @@ package maildrop
 import (
 	"context"
 	"errors"
-	"time"
 )
 
 // ErrNotLocked means that nobody has the lock that is to be taken away, or not
@@ -54,22 +53,4 @@ func Hold(l Lease) (release func(), err error) {
 		return h.Hold()
 	}
 	return func() {}, Live(l)
-}
-
-// Previous returns when the maildrop of l was last locked before, by a session
-// that came to open it. Zero: that is not known.
-func Previous(l Lease) time.Time {
-	if p, ok := l.(interface{ Previous() time.Time }); ok {
-		return p.Previous()
-	}
-	return time.Time{}
-}
-
-// Abandon releases l and, where l knows of sessions before it, as if it had
-// not been: nobody is late for the next one because of a login that failed.
-func Abandon(l Lease) error {
-	if a, ok := l.(interface{ Abandon() error }); ok {
-		return a.Abandon()
-	}
-	return l.Release()
 }

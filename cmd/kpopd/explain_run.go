@@ -256,6 +256,7 @@ func (e *explainer) decide() {
 	}
 	if err == nil {
 		e.out.Maildrop = e.onDisk(grant.Maildrop)
+		e.out.Maildrop.Terms = sayTerms(e.b.policy(grant))
 	}
 }
 

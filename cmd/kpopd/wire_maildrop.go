@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"kpopd/auth"
 	"kpopd/config"
@@ -62,6 +61,7 @@ func (b *builder) accounts(l *config.Listener) auth.Accounts {
 				return ok, ruleVerdict(err)
 			},
 			AllowAuthzidFrom: networks(a.AllowAuthzidFrom),
+			Terms:            a,
 		})
 	}
 	return rules
@@ -162,9 +162,3 @@ func (n named) Name() string { return n.name }
 
 // Hold is that of the lock.
 func (n named) Hold() (func(), error) { return maildrop.Hold(n.Lease) }
-
-// Previous is that of the lock.
-func (n named) Previous() time.Time { return maildrop.Previous(n.Lease) }
-
-// Abandon is that of the lock.
-func (n named) Abandon() error { return maildrop.Abandon(n.Lease) }

@@ -99,8 +99,7 @@ func (k *Locker) replace(name string, old *unix.Stat_t, r Record) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	fence := Record{Token: next(r.Token), Host: k.host, Since: now, Granted: r.Granted, Place: name}
+	fence := Record{Token: next(r.Token), Host: k.host, Since: time.Now(), Place: name}
 	if _, err := file.WriteAt(fence.encode(0), 0); err != nil {
 		return err
 	}

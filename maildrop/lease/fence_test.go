@@ -173,38 +173,3 @@ func TestFenceKeepsOwner(t *testing.T) {
 		t.Errorf("it belongs to %d:%d, mode %v", st.Uid, st.Gid, info.Mode())
 	}
 }
-
-// Previous is the last session's time, but not that of one that came to
-// nothing; unlocking changes nothing about it.
-func TestPrevious(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "locks")
-	synctest.Test(t, func(t *testing.T) {
-		k := open(t, dir)
-		lock := func(want time.Time) maildrop.Lease {
-			t.Helper()
-			l, err := k.Lock(t.Context(), "alice")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := maildrop.Previous(l); !got.Equal(want) {
-				t.Errorf("Previous = %v, want %v", got, want)
-			}
-			time.Sleep(time.Minute)
-			return l
-		}
-		first := time.Now()
-		lock(time.Time{}).Release()
-		second := time.Now()
-		lock(first).Release()
-		if err := maildrop.Abandon(lock(second)); err != nil {
-			t.Error(err)
-		}
-		third := time.Now()
-		fenced := lock(second)
-		if err := k.Fence(t.Context(), "alice", 0); err != nil {
-			t.Fatal(err)
-		}
-		lock(third).Release()
-		fenced.Release()
-	})
-}

@@ -28,13 +28,11 @@ const patience = 10 * time.Second
 // A Lease is the lock of one maildrop. Release ends it, the end of the process,
 // and who takes it away.
 type Lease struct {
-	locker   *Locker
-	name     string
-	stat     unix.Stat_t // of file
-	token    uint64
-	granted  time.Time
-	previous Record
-	holder   maildrop.Holder
+	locker *Locker
+	name   string
+	stat   unix.Stat_t // of file
+	token  uint64
+	holder maildrop.Holder
 
 	lost     chan struct{}
 	loseOnce sync.Once
@@ -54,11 +52,6 @@ func (l *Lease) Name() string { return l.name }
 // which the file remembers; and should the file be lost, the clock still makes
 // it grow.
 func (l *Lease) Token() uint64 { return l.token }
-
-// Previous returns when the grant before this one was made, but for those that
-// were abandoned, as far as the file remembers: it is not written for good, so a
-// machine that crashes may forget the last one. Zero: there is none.
-func (l *Lease) Previous() time.Time { return l.previous.Granted }
 
 // Lost is closed by Release, and some seconds after the lock was taken away: on
 // NFS, up to a minute.
@@ -80,11 +73,12 @@ func (l *Lease) take(ctx context.Context) (err error) {
 	if named, err := l.locker.named(l.name, &l.stat); !named {
 		return errors.Join(err, errReplaced)
 	}
-	if l.previous, err = readRecord(l.file); err != nil {
+	last, err := readRecord(l.file)
+	if err != nil {
 		return err
 	}
-	l.token, l.granted, l.holder = next(l.previous.Token), time.Now(), maildrop.HolderOf(ctx)
-	l.write(os.Getpid(), l.granted)
+	l.token, l.holder = next(last.Token), maildrop.HolderOf(ctx)
+	l.write(os.Getpid())
 	return l.file.Unlock(removal, 1)
 }
 
@@ -114,10 +108,10 @@ func (l *Lease) lock(ctx context.Context) error {
 	}
 }
 
-// write writes the record, with the time of the last grant that counts. The lock holds without it: a full disk must not keep
+// write writes the record. The lock holds without it: a full disk must not keep
 // people from their mail, and that is why its failure is passed over.
-func (l *Lease) write(pid int, granted time.Time) {
-	r := Record{Token: l.token, PID: pid, Host: l.locker.host, Since: time.Now(), Granted: granted, Place: l.name}
+func (l *Lease) write(pid int) {
+	r := Record{Token: l.token, PID: pid, Host: l.locker.host, Since: time.Now(), Place: l.name}
 	if pid != 0 {
 		r.Holder = l.holder
 	}
@@ -185,18 +179,12 @@ func (l *Lease) letGo() {
 
 // Release ends the lease; further calls return what the first did. It is safe
 // for concurrent use.
-func (l *Lease) Release() error { return l.end(l.granted) }
-
-// Abandon is Release for a session that came to nothing: Previous of the next
-// one does not count it.
-func (l *Lease) Abandon() error { return l.end(l.previous.Granted) }
-
-func (l *Lease) end(granted time.Time) error {
+func (l *Lease) Release() error {
 	l.once.Do(func() {
 		l.lose()
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.signOff(granted)
+		l.signOff()
 		l.err = l.file.Unlock(session, both)
 		if err := l.file.Close(); l.err == nil {
 			l.err = err
@@ -207,11 +195,11 @@ func (l *Lease) end(granted time.Time) error {
 }
 
 // signOff writes that nobody has the maildrop, unless somebody else has.
-func (l *Lease) signOff(granted time.Time) {
+func (l *Lease) signOff() {
 	if got, err := l.file.TryLock(session, both); !got || err != nil {
 		return
 	}
 	if r, err := readRecord(l.file); err == nil && r.Token == l.written {
-		l.write(0, granted)
+		l.write(0)
 	}
 }

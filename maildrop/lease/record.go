@@ -15,7 +15,7 @@ import (
 // A Record says who has a maildrop, for people and tools. It is the first line
 // of the lock file:
 //
-//	token=0001795500000000001 pid=0000001234 since=2026-11-24T05:47:00Z maildrop="alice/Maildir" v=2 host="mail1" granted=… name="alice" user="alice" … sum=89abcdef
+//	token=0001795500000000001 pid=0000001234 since=2026-11-24T05:47:00Z maildrop="alice/Maildir" v=2 host="mail1" name="alice" user="alice" … sum=89abcdef
 //
 // A pid of zeros: nobody. After a crash the last holder's stays until the next
 // session; only the lock says that it still holds.
@@ -25,9 +25,7 @@ type Record struct {
 	PID   int    // 0: nobody, or not known
 	Host  string // of that process. "": not known
 	Since time.Time
-	// Granted is when a session last had the lock that was not abandoned.
-	Granted time.Time
-	Place   string // what is locked. "": there is no sound record
+	Place string // what is locked. "": there is no sound record
 	maildrop.Holder
 
 	version int // 0: of the version before the first that says so
@@ -64,10 +62,7 @@ func (r *Record) encode(size int64) []byte {
 
 func (r *Record) line(most int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "token=%0*d pid=%010d since=%s maildrop=%s v=2", tokenDigits, r.Token, r.PID, stamp(r.Since), strconv.QuoteToASCII(r.Place))
-	if !r.Granted.IsZero() {
-		fmt.Fprintf(&b, " granted=%s", stamp(r.Granted))
-	}
+	fmt.Fprintf(&b, "token=%0*d pid=%010d since=%s maildrop=%s v=2", tokenDigits, r.Token, r.PID, r.Since.UTC().Format(timeFormat), strconv.QuoteToASCII(r.Place))
 	for _, f := range r.texts() {
 		text := *f.text
 		if f.key != "name" && len(text) > most {
@@ -79,8 +74,6 @@ func (r *Record) line(most int) string {
 	}
 	return b.String()
 }
-
-func stamp(t time.Time) string { return t.UTC().Format(timeFormat) }
 
 type textField struct {
 	key  string
@@ -148,9 +141,6 @@ func (r *Record) parse(text string, summed bool) bool {
 			return false
 		}
 	}
-	if r.version == 0 { // its time is that of the grant, or of its end
-		r.Granted = r.Since
-	}
 	return r.Place != "" && summed == (r.version > 0)
 }
 
@@ -174,8 +164,6 @@ func (r *Record) set(key, value string) bool {
 		r.PID, err = strconv.Atoi(value)
 	case "since":
 		r.Since, err = time.Parse(timeFormat, value)
-	case "granted":
-		r.Granted, err = time.Parse(timeFormat, value)
 	case "v":
 		r.version, err = strconv.Atoi(value)
 	case "maildrop":

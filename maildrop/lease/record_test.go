@@ -66,7 +66,7 @@ func TestHeld(t *testing.T) {
 // A record is of one of two sizes, and never shorter than its file.
 func TestRecordSize(t *testing.T) {
 	name := strings.Repeat("\u00ad", 256)
-	worst := lease.Record{Place: name, Since: time.Now(), Granted: time.Now(), Host: name,
+	worst := lease.Record{Place: name, Since: time.Now(), Host: name,
 		Holder: maildrop.Holder{Maildrop: name, User: name, Mechanism: name, Client: name, Listener: name, Conn: name}}
 	for _, test := range []struct {
 		r    lease.Record
@@ -104,13 +104,13 @@ func TestTornRecord(t *testing.T) {
 // Records of the version before are understood.
 func TestOldRecord(t *testing.T) {
 	r, sound := lease.ParseRecord(fmt.Appendf(nil, "token=%019d pid=%010d since=2026-11-24T05:47:00Z maildrop=%q\n", 5, 7, "a b"))
-	if since := time.Date(2026, 11, 24, 5, 47, 0, 0, time.UTC); !sound || r.Token != 5 || r.PID != 7 || r.Place != "a b" || r.Since != since || r.Granted != since {
+	if since := time.Date(2026, 11, 24, 5, 47, 0, 0, time.UTC); !sound || r.Token != 5 || r.PID != 7 || r.Place != "a b" || r.Since != since {
 		t.Errorf("%v: %+v", sound, r)
 	}
 }
 
 func FuzzRecord(f *testing.F) {
-	r := lease.Record{Token: 1, PID: 2, Since: time.Unix(3, 0), Granted: time.Unix(4, 0), Place: "alice", Host: "a", Holder: alice}
+	r := lease.Record{Token: 1, PID: 2, Since: time.Unix(3, 0), Place: "alice", Host: "a", Holder: alice}
 	f.Add(r.Encode(0))
 	f.Add([]byte("token=0001795500000000001 pid=0000001234 since=2026-11-24T05:47:00Z maildrop=\"alice\"\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -117,10 +117,6 @@ func (b *box) measure(e *entry, m *maildrop.Message) error {
 	return err
 }
 
-// largeText is the size above which a text goes out as an [os.File], since
-// sendfile(2) pays for its poller.
-const largeText = 64 << 10
-
 // Retrieve opens the message at index i, wherever its file has gone since.
 func (b *box) Retrieve(ctx context.Context, i int) (maildrop.Content, error) {
 	e := &b.entries[i]
@@ -128,11 +124,21 @@ func (b *box) Retrieve(ctx context.Context, i int) (maildrop.Content, error) {
 	if err != nil {
 		return maildrop.Content{}, fmt.Errorf("retrieve from %q: %w", b.lease.Name(), err)
 	}
-	c := maildrop.Content{ReadCloser: &text{file, octets}, WireReady: e.wireReady}
-	if octets > largeText {
-		c.ReadCloser = file.OS()
+	return maildrop.Content{ReadCloser: &text{file, octets}, WireReady: e.wireReady}, nil
+}
+
+// Remeasure implements [maildrop.Remeasurer]: what a name says of a size, it
+// then says in vain.
+func (b *box) Remeasure(ctx context.Context, i int) error {
+	e, m := b.entries[i], b.msgs[i]
+	if b.store.Sizes == nil {
+		return nil
 	}
-	return c, nil
+	if err := b.measure(&e, &m); err != nil {
+		return fmt.Errorf("remeasure in %q: %w", b.lease.Name(), err)
+	}
+	b.store.Sizes.Learn(b.lease.Name(), m.UID, m.Size, e.wireReady)
+	return nil
 }
 
 // file opens the file of e, a regular one, and returns its size.
@@ -197,12 +203,21 @@ func vanished(err error) error {
 	return err
 }
 
-// A text is a message as long as its file was when it was opened. It knows its
-// end without a system call.
+// A text is a message as long as its file was when it was opened: what is
+// appended later is not of it. It knows its end without a system call. It is a
+// [maildrop.File].
 type text struct {
 	*durable.File
 	left int64
 }
+
+var _ maildrop.File = (*text)(nil)
+
+// Len implements [maildrop.File].
+func (t *text) Len() int64 { return t.left }
+
+// Skip implements [maildrop.File].
+func (t *text) Skip(n int64) { t.left -= n }
 
 func (t *text) Read(p []byte) (int, error) {
 	if t.left <= 0 {
