@@ -16,8 +16,8 @@ import (
 	"kpopd/auth/oauth"
 	"kpopd/config"
 	"kpopd/maildrop"
+	"kpopd/maildrop/index"
 	"kpopd/maildrop/lease"
-	"kpopd/maildrop/maildir"
 	"kpopd/server"
 	"kpopd/server/pop3"
 )
@@ -32,7 +32,7 @@ type parts struct {
 	stateDir string
 	locker   *lease.Locker
 	replay   *krb5.FileReplay
-	sizes    *maildir.Sizes
+	indexes  *index.Cache
 	throttle *auth.Throttle
 	keytab   *krb5.Keytab
 	keytabAt string
