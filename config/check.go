@@ -14,6 +14,7 @@ func (d *decoder) checkFile(f *File, implied bool) {
 	d.checkLocalUser(f)
 	d.checkAttrs(f)
 	d.checkRecorded(f)
+	d.checkRetentions(f)
 	if implied {
 		if f.TLS == nil {
 			d.errorf(f.Header, "Missing block", "The default listeners need a tls block. Without one, write listener blocks that say tls = \"off\".")

@@ -339,8 +339,29 @@ account {
   maildrop = ""
 }
 
+# Each rule may say on what terms it gives a maildrop. login_delay: after a login
+# to the maildrop, by whomever and at whichever server of this state_dir, another
+# within that time gets [LOGIN-DELAY], if its proof is right. A login that is
+# refused does not count; one whose session breaks off does. CAPA says LOGIN-DELAY.
 account {
   maildrop = lower(user)
+  #login_delay = "5m" # 1s to 24h; absent: none
+}
+
+# ------------------------------------------------------------------- retention
+# After how many days from its delivery a message is removed, whether or not it
+# was fetched; the first block that names a maildrop decides, and what none names
+# stays. It is about maildrops, not people: who removes old mail meets nobody who
+# logs in. CAPA says EXPIRE: before login the least of all, afterwards that of the
+# maildrop. Without any such block it says nothing.
+
+retention {
+  maildrops = ["partner/*", "archiver"] # '*' is any text without a slash; absent: all
+  expire    = "30d"                     # "1d" to "3660d"
+}
+
+retention {
+  expire = "never"
 }
 
 # -------------------------------------------------------------------- maildrop

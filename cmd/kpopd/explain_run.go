@@ -255,6 +255,7 @@ func (e *explainer) decide() {
 	}
 	if err == nil {
 		e.out.Maildrop = e.onDisk(grant.Maildrop)
+		e.out.Maildrop.Terms = sayTerms(e.b.policy(grant))
 	}
 }
 

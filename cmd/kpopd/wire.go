@@ -18,6 +18,7 @@ import (
 	"kpopd/maildrop"
 	"kpopd/maildrop/index"
 	"kpopd/maildrop/lease"
+	"kpopd/maildrop/pace"
 	"kpopd/server"
 	"kpopd/server/pop3"
 )
@@ -33,6 +34,7 @@ type parts struct {
 	locker   *lease.Locker
 	replay   *krb5.FileReplay
 	indexes  *index.Cache
+	logins   *pace.Logins
 	throttle *auth.Throttle
 	keytab   *krb5.Keytab
 	keytabAt string
@@ -123,7 +125,7 @@ func (b *builder) absent(at config.Range, what string) {
 // remembered there.
 func (b *builder) state() {
 	if b.old.locker != nil {
-		b.next.locker = b.old.locker
+		b.next.locker, b.next.logins = b.old.locker, b.old.logins
 		if b.old.stateDir != b.file.StateDir {
 			b.fail(b.file.At("state_dir"), "The state directory cannot move while the server runs: restart it")
 		}
@@ -134,7 +136,13 @@ func (b *builder) state() {
 		b.fail(b.file.At("state_dir"), "The state directory cannot be used: %v", err)
 		return
 	}
-	b.next.locker = l
+	logins, err := pace.Open(filepath.Join(b.file.StateDir, "logins"))
+	if err != nil {
+		b.fail(b.file.At("state_dir"), "The state directory cannot be used: %v", err)
+		return
+	}
+	logins.Log = b.log
+	b.next.locker, b.next.logins = l, logins
 }
 
 // endpoints builds what each listener offers.
@@ -178,7 +186,8 @@ func (b *builder) policies(l *config.Listener) server.Handler {
 // handler builds what serves the clients of a network, or of none where n is
 // nil.
 func (b *builder) handler(l *config.Listener, n *config.Network, clear config.ClearLogin) *pop3.Handler {
-	h := &pop3.Handler{Hostname: b.file.Hostname, Grant: b.granter(l), Open: b.opener(), Clear: clearOf(clear)}
+	h := &pop3.Handler{Hostname: b.file.Hostname, Grant: b.granter(l), Open: b.opener(), Clear: clearOf(clear),
+		Policies: b.allPolicies()}
 	if l.SDPS {
 		h.SDPS = l.SDPSSeparators
 	}
@@ -233,10 +242,11 @@ func (b *builder) opener() func(context.Context, auth.Grant) (*maildrop.Drop, er
 	return func(ctx context.Context, g auth.Grant) (*maildrop.Drop, error) {
 		ctx, cancel := context.WithTimeout(ctx, openTimeout)
 		defer cancel()
+		policy := b.policy(g)
 		if g.Host != "" {
-			return maildrop.Open(ctx, g.Maildrop, locker, &maildrop.Part{Store: store, Recipient: g.Recipient, Host: g.Host})
+			return policy.Open(ctx, g.Maildrop, locker, &maildrop.Part{Store: store, Recipient: g.Recipient, Host: g.Host})
 		}
-		return maildrop.Open(ctx, g.Maildrop, locker, store)
+		return policy.Open(ctx, g.Maildrop, locker, store)
 	}
 }
 

@@ -63,6 +63,7 @@ func (b *builder) accounts(l *config.Listener) auth.Accounts {
 				return ok, ruleVerdict(err)
 			},
 			AllowAuthzidFrom: networks(a.AllowAuthzidFrom),
+			Terms:            a,
 		})
 	}
 	return rules

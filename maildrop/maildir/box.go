@@ -18,12 +18,13 @@ import (
 // A box is a frozen view of one Maildir. It keeps both folders open.
 type box struct {
 	dirs
-	index *index.Index       // the listing
-	more  map[string][]place // see listing
-	moved map[int]place      // messages that were found elsewhere than index has them
-	lease maildrop.Lease
-	store *Store
-	path  string // below the store's root, by which Index knows it
+	index  *index.Index       // the listing
+	record *index.Index       // of the same messages: what the next session is told
+	more   map[string][]place // see listing
+	moved  map[int]place      // messages that were found elsewhere than index has them
+	lease  maildrop.Lease
+	store  *Store
+	path   string // below the store's root, by which Index knows it
 }
 
 // Messages returns the listing.
@@ -56,7 +57,7 @@ func (b *box) load(ctx context.Context, maildir *durable.Dir) error {
 	}
 	last := b.store.Index.Get(b.path)
 	if last != nil && last.Stamp == before.text {
-		b.index = last
+		b.index, b.record = last, last
 		return nil
 	}
 	l, err := b.list(maildir)
@@ -76,10 +77,17 @@ func (b *box) load(ctx context.Context, maildir *durable.Dir) error {
 	}
 	before.settled = before.settled && before.text == after.text && len(l.more) == 0
 	b.more, b.index = l.more, l.index(before)
-	if maildrop.Live(b.lease) == nil {
-		b.store.Index.Put(b.path, b.index)
-	}
+	b.remember(b.index)
 	return nil
+}
+
+// remember keeps what the next session is told. Who has lost the lock says
+// nothing.
+func (b *box) remember(x *index.Index) {
+	b.record = x
+	if maildrop.Live(b.lease) == nil {
+		b.store.Index.Put(b.path, x)
+	}
 }
 
 // list scans the folders and reads the list of unique-ids.
@@ -95,21 +103,34 @@ func (b *box) list(maildir *durable.Dir) (*listing, error) {
 	return l, nil
 }
 
-// largeText is the size above which a text goes out as an [os.File], since
-// sendfile(2) pays for its poller.
-const largeText = 64 << 10
-
 // Retrieve opens the message at index i, wherever its file has gone since.
 func (b *box) Retrieve(ctx context.Context, i int) (maildrop.Content, error) {
 	file, octets, err := b.file(i)
 	if err != nil {
 		return maildrop.Content{}, fmt.Errorf("retrieve from %q: %w", b.lease.Name(), err)
 	}
-	c := maildrop.Content{ReadCloser: &text{file, octets}, WireReady: b.index.Extra(i)&extraReady != 0}
-	if octets > largeText {
-		c.ReadCloser = file.OS()
+	return maildrop.Content{ReadCloser: &text{file, octets}, WireReady: b.index.Extra(i)&extraReady != 0}, nil
+}
+
+// Remeasure implements [maildrop.Remeasurer]: what a name says of a size, it
+// then says in vain.
+func (b *box) Remeasure(ctx context.Context, i int) error {
+	file, octets, err := b.file(i)
+	if err != nil {
+		return fmt.Errorf("remeasure in %q: %w", b.lease.Name(), err)
 	}
-	return c, nil
+	defer file.Close()
+	size, ready, err := maildrop.Measure(&text{file, octets})
+	if err != nil {
+		return fmt.Errorf("remeasure in %q: %w", b.lease.Name(), err)
+	}
+	e := b.record.Entry(i)
+	e.Size, e.Sure, e.Extra = size, true, e.Extra&^extraReady
+	if ready {
+		e.Extra |= extraReady
+	}
+	b.remember(b.record.With(i, e))
+	return nil
 }
 
 // file opens the file of the message at index i, a regular one, and returns its
@@ -180,12 +201,21 @@ func vanished(err error) error {
 	return err
 }
 
-// A text is a message as long as its file was when it was opened. It knows its
-// end without a system call.
+// A text is a message as long as its file was when it was opened: what is
+// appended later is not of it. It knows its end without a system call. It is a
+// [maildrop.File].
 type text struct {
 	*durable.File
 	left int64
 }
+
+var _ maildrop.File = (*text)(nil)
+
+// Len implements [maildrop.File].
+func (t *text) Len() int64 { return t.left }
+
+// Skip implements [maildrop.File].
+func (t *text) Skip(n int64) { t.left -= n }
 
 func (t *text) Read(p []byte) (int, error) {
 	if t.left <= 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kpopd/maildrop"
+	"kpopd/maildrop/index"
 	"kpopd/maildrop/memory"
 	"kpopd/maildrop/storetest"
 )
@@ -292,26 +294,56 @@ func TestPartialRemoval(t *testing.T) {
 	f.want(f.files(), nil)
 }
 
-func TestLargeTextIsAFile(t *testing.T) {
+// A text is a file whose octets others can take. What is appended to it later is
+// not of it.
+func TestTextIsAFile(t *testing.T) {
 	f := newFixture(t)
-	large := strings.Repeat("0123456789abcd\r\n", 4097) // 65,552 octets
-	f.put("new/1.a", large)
-	f.put("new/2.a", large[:64<<10])
+	f.put("new/1.a", "one\r\ntwo\r\nthree\r\n")
 	d := f.open()
-	for n, want := range []bool{true, false} {
-		c, err := d.Retrieve(t.Context(), n+1)
-		f.must(err)
-		if _, isFile := c.ReadCloser.(*os.File); isFile != want {
-			t.Errorf("message %d: *os.File is %v", n+1, isFile)
-		}
-		if !c.WireReady {
-			t.Errorf("message %d: not WireReady", n+1)
-		}
-		f.must(c.Close())
-		c.Close() // no harm
+	c, err := d.Retrieve(t.Context(), 1)
+	f.must(err)
+	defer c.Close()
+	f.put("new/1.a", "one\r\ntwo\r\nthree\r\nfour\r\n")
+	file, ok := c.ReadCloser.(maildrop.File)
+	if !ok || !c.WireReady || file.Len() != 17 {
+		t.Fatalf("%T, ready %v", c.ReadCloser, c.WireReady)
 	}
-	if got := f.text(d, 1); got != large {
-		t.Errorf("%d octets came back, or others", len(got))
+	taken := make([]byte, 10)
+	n, err := unix.Read(int(file.Fd()), taken)
+	f.must(err)
+	file.Skip(int64(n))
+	rest, err := io.ReadAll(file)
+	if got := string(taken[:n]) + "|" + string(rest); got != "one\r\ntwo\r\n|three\r\n" || err != nil || file.Len() != 0 {
+		t.Errorf("got %q, %v, %d left", got, err, file.Len())
+	}
+}
+
+// Where a name tells a wrong size, the right one is announced from the session
+// after the one that found out.
+func TestRemeasure(t *testing.T) {
+	f := newFixture(t)
+	f.store.Index = new(index.Cache)
+	long := strings.Repeat("x", 4999)
+	f.put("new/1.a,W=5010", "A: b\n\n"+long+"\n") // 5009 on the wire
+	wantSize := func(d *maildrop.Drop, want int64) {
+		t.Helper()
+		if m, err := d.Message(1); m.Size != want || err != nil {
+			t.Errorf("%d octets, %v, want %d", m.Size, err, want)
+		}
+	}
+	d := f.open()
+	wantSize(d, 5010)
+	f.must(d.Remeasure(t.Context(), 1))
+	wantSize(d, 5010)
+	f.must(d.Close())
+	d = f.open()
+	wantSize(d, 5009)
+	f.must(os.Remove(filepath.Join(f.dir, "new/1.a,W=5010")))
+	if err := d.Remeasure(t.Context(), 1); !errors.Is(err, maildrop.ErrVanished) {
+		t.Errorf("Remeasure = %v, want ErrVanished", err)
+	}
+	if err := d.Remeasure(t.Context(), 2); !errors.Is(err, maildrop.ErrNoMessage) {
+		t.Errorf("Remeasure = %v, want ErrNoMessage", err)
 	}
 }
 

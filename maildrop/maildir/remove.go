@@ -24,14 +24,17 @@ func (b *box) Remove(ctx context.Context, indexes []int) error {
 // forget takes messages that were removed from what was served last: nobody
 // wonders that they are gone. What could not be removed is looked at again.
 func (b *box) forget(indexes []int) {
-	if b.store.Index == nil || maildrop.Live(b.lease) != nil {
+	if b.store.Index == nil {
 		return
 	}
 	removed := make([]bool, b.index.Len())
 	for _, i := range indexes {
 		removed[i] = true
 	}
-	b.store.Index.Put(b.path, b.index.Without(func(i int) bool { return removed[i] }))
+	left := b.record.Without(func(i int) bool { return removed[i] })
+	if maildrop.Live(b.lease) == nil {
+		b.store.Index.Put(b.path, left)
+	}
 }
 
 // A remover is one call of Remove.
