@@ -2,9 +2,11 @@ package pop3
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"kpopd/maildrop"
+	"kpopd/server"
 )
 
 // A UTF8Policy is what a client that has not asked for UTF-8 mode gets of a
@@ -62,7 +64,9 @@ func (s *session) eightBitHeader(ctx context.Context, n int) (bool, error) {
 	}
 	defer content.Close()
 	var seen eightBit
-	_, err = io.Copy(&seen, newTop(content, 0))
+	if _, err = io.Copy(&seen, newTop(content, 0)); errors.Is(err, server.ErrPart) {
+		err = nil // the body
+	}
 	return bool(seen), err
 }
 
