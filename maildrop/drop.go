@@ -87,6 +87,27 @@ func (d *Drop) Retrieve(ctx context.Context, n int) (Content, error) {
 	return d.box.Retrieve(ctx, n-1)
 }
 
+// A Remeasurer is a Box whose store remembers sizes.
+type Remeasurer interface {
+	// Remeasure reads the message at index i, whose text was not as long as the
+	// listing says, and remembers its size for the views to come. This one
+	// stays as it is.
+	Remeasure(ctx context.Context, i int) error
+}
+
+// Remeasure has the store remember how long message n is now. It is for one
+// that proved not to be as long as announced. The Drop stays as it is. Its
+// errors are those of Retrieve.
+func (d *Drop) Remeasure(ctx context.Context, n int) error {
+	if _, err := d.Message(n); err != nil {
+		return err
+	}
+	if r, ok := d.box.(Remeasurer); ok {
+		return r.Remeasure(ctx, n-1)
+	}
+	return nil
+}
+
 // Delete marks message n; it goes with Update only. RFC 1939 §5, DELE. Besides
 // the errors of Message: ErrStale after Update or Close.
 func (d *Drop) Delete(n int) error {

@@ -248,18 +248,19 @@ func TestNotRegular(t *testing.T) {
 	}
 }
 
-func TestOS(t *testing.T) {
+// The descriptor shares its position with Read.
+func TestFd(t *testing.T) {
 	d := open(t, t.TempDir())
 	create(t, d, "file", "text")
 	f, err := d.OpenFile("file", unix.O_RDONLY, 0)
 	must(t, err)
-	file := f.OS()
-	must(t, f.Close()) // closes nothing any more
-	text, err := io.ReadAll(file)
-	if err != nil || string(text) != "text" {
+	_, err = unix.Read(int(f.Fd()), make([]byte, 2))
+	must(t, err)
+	text, err := io.ReadAll(f)
+	if err != nil || string(text) != "xt" {
 		t.Errorf("read %q, %v", text, err)
 	}
-	must(t, file.Close())
+	must(t, f.Close())
 }
 
 func TestLock(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -124,13 +123,8 @@ func (f *File) Sync() error {
 	return nil
 }
 
-// OS turns f into an [os.File], for sendfile(2). f is closed thereby; the
-// result is not.
-func (f *File) OS() *os.File {
-	file := os.NewFile(uintptr(f.fd), f.dir.join(f.name))
-	f.fd = -1
-	return file
-}
+// Fd returns the descriptor, for sendfile(2). It is closed with f.
+func (f *File) Fd() uintptr { return uintptr(f.fd) }
 
 // Close closes the file. It is idempotent.
 func (f *File) Close() error {

@@ -52,7 +52,8 @@ type session struct {
 type stats struct {
 	retrieved, deleted int
 	octets             int64
-	quit               bool // by the client
+	quit               bool  // by the client
+	cut                cause // by us, in the middle of a message
 }
 
 // peer describes the connection as it is now, and whom KPOP has proven on it.
@@ -201,10 +202,11 @@ func (s *session) close(ctx context.Context) {
 		return
 	}
 	s.release()
-	s.c.Record(ctx, server.Event{Kind: server.EventEnd, User: s.id.User, Maildrop: s.drop.Name(), Attrs: []slog.Attr{
-		slog.Bool("quit", s.stats.quit), slog.Int("retrieved", s.stats.retrieved),
-		slog.Int64("octets", s.stats.octets), slog.Int("deleted", s.stats.deleted),
-	}})
+	s.c.Record(ctx, server.Event{Kind: server.EventEnd, User: s.id.User, Maildrop: s.drop.Name(),
+		Reason: s.stats.cut.reason, Attrs: []slog.Attr{
+			slog.Bool("quit", s.stats.quit), slog.Int("retrieved", s.stats.retrieved),
+			slog.Int64("octets", s.stats.octets), slog.Int("deleted", s.stats.deleted),
+		}})
 }
 
 // release closes the maildrop. An error of it changes nothing for the client:

@@ -2,6 +2,7 @@ package pop3
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"mime"
 	"net/mail"
@@ -9,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"kpopd/maildrop"
+	"kpopd/server"
 )
 
 // A surrogate stands for a message that needs UTF-8 mode, as RFC 6858 has it:
@@ -41,6 +43,9 @@ type head struct {
 func readHead(r io.Reader) (head, error) {
 	h := head{whole: true}
 	_, err := io.Copy(&h, newTop(r, 0))
+	if errors.Is(err, server.ErrPart) {
+		err = nil // the body
+	}
 	return h, err
 }
 
