@@ -30,6 +30,9 @@ var (
 	ErrDeleted = errors.New("maildrop: message is deleted")
 	// ErrVanished means that a message that was listed is gone or changed.
 	ErrVanished = errors.New("maildrop: message vanished or changed")
+	// ErrStorm means that messages which clients know have other unique-ids than
+	// they had, so many that clients would fetch all their mail again.
+	ErrStorm = errors.New("maildrop: unique-ids would change")
 	// ErrStale means a lease that was lost or released.
 	ErrStale = errors.New("maildrop: the lock was lost")
 )
@@ -102,7 +105,7 @@ type Locker interface {
 	Lock(ctx context.Context, name string) (Lease, error)
 }
 
-// A Lease is the lock of one maildrop for one session.
+// A Lease is the lock of one maildrop for one session. See [Hold] too.
 type Lease interface {
 	// Name is the maildrop's.
 	Name() string

@@ -77,13 +77,25 @@ func (m *mailroom) close() error {
 	return err
 }
 
-// with calls fn while nobody else has the maildrop. ErrLocked: somebody does.
+// with calls fn while nobody else has the maildrop.
 func (m *mailroom) with(ctx context.Context, name string, fn func(maildrop.Lease) error) error {
-	lease, err := m.locker.Lock(ctx, name)
+	return withLease(ctx, m.locker, name, fn)
+}
+
+// withLease calls fn while nobody else has the maildrop, nor can take it away.
+// ErrLocked: somebody has it.
+func withLease(ctx context.Context, k maildrop.Locker, name string, fn func(maildrop.Lease) error) error {
+	lease, err := k.Lock(ctx, name)
 	if err != nil {
 		return err
 	}
-	return errors.Join(fn(lease), lease.Release())
+	release, err := maildrop.Hold(lease)
+	if err != nil {
+		return errors.Join(err, lease.Release())
+	}
+	err = fn(lease)
+	release()
+	return errors.Join(err, lease.Release())
 }
 
 // messageEvent is what the record has of a message that went or came without a

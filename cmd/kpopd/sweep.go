@@ -84,35 +84,26 @@ func (s *sweeper) one(ctx context.Context, name string) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	lease, err := s.locker.Lock(ctx, name)
-	if errors.Is(err, maildrop.ErrLocked) {
+	var unrecorded error
+	err := withLease(ctx, s.locker, name, func(l maildrop.Lease) error {
+		s.counts.maildrops++
+		sweep := maildrop.Sweep{Now: time.Now(), Dry: s.dry}
+		if days := s.file.Expire(name); days > 0 {
+			sweep.Before = sweep.Now.AddDate(0, 0, -days)
+		}
+		sweep.Report = func(m maildrop.Swept) { unrecorded = errors.Join(unrecorded, s.gone(ctx, name, m)) }
+		return s.store.Sweep(ctx, l, sweep)
+	})
+	switch {
+	case errors.Is(err, maildrop.ErrLocked):
 		s.counts.busy++
 		s.says(name, nil, err)
-		return nil
-	}
-	if err != nil {
-		return s.fail(ctx, name, err)
-	}
-	defer lease.Release()
-	s.counts.maildrops++
-	now := time.Now()
-	sweep := maildrop.Sweep{Now: now, Dry: s.dry}
-	if days := s.file.Expire(name); days > 0 {
-		sweep.Before = now.AddDate(0, 0, -days)
-	}
-	var unrecorded error
-	sweep.Report = func(m maildrop.Swept) { unrecorded = errors.Join(unrecorded, s.gone(ctx, name, m)) }
-	if err := s.store.Sweep(ctx, lease, sweep); err != nil {
-		return s.fail(ctx, name, err)
+	case err != nil:
+		s.counts.failed++
+		s.says(name, nil, err)
+		return errors.Join(unrecorded, context.Cause(ctx))
 	}
 	return unrecorded
-}
-
-// fail tells of a maildrop that could not be swept.
-func (s *sweeper) fail(ctx context.Context, name string, err error) error {
-	s.counts.failed++
-	s.says(name, nil, err)
-	return context.Cause(ctx)
 }
 
 // gone tells of a message, and records it. What cannot be recorded is the last.

@@ -50,12 +50,14 @@ func (b *box) quarantine(ctx context.Context, indexes []int, until time.Time) er
 	defer day.Close()
 	r := remover{box: b, missing: make(map[string]bool), into: day}
 	r.take = func(p place) error { return moveAway(b.dirs[p.in], p.name, day) }
-	return r.run(ctx, indexes)
+	err = r.run(ctx, indexes)
+	b.forget(indexes)
+	return err
 }
 
 // makeDay opens the quarantine of a day, which is made where it is missing.
 func (b *box) makeDay(name string) (day *durable.Dir, err error) {
-	err = b.store.walk(b.lease.Name(), (*durable.Dir).Open, func(maildir *durable.Dir) error {
+	err = b.store.walk(b.path, (*durable.Dir).Open, func(maildir *durable.Dir) error {
 		all, err := maildir.Make(quarantineName, 0o700)
 		if err != nil {
 			return err

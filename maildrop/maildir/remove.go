@@ -15,10 +15,28 @@ import (
 func (b *box) Remove(ctx context.Context, indexes []int) error {
 	r := remover{box: b, missing: make(map[string]bool)}
 	r.take = func(p place) error { return b.dirs[p.in].Remove(p.name) }
-	if err := r.run(ctx, indexes); err != nil {
+	err := r.run(ctx, indexes)
+	b.forget(indexes)
+	if err != nil {
 		return fmt.Errorf("remove from %q: %w", b.lease.Name(), err)
 	}
 	return nil
+}
+
+// forget takes messages that were removed from what was served last: nobody
+// wonders that they are gone. What could not be removed is looked at again.
+func (b *box) forget(indexes []int) {
+	if b.store.Index == nil {
+		return
+	}
+	removed := make([]bool, b.index.Len())
+	for _, i := range indexes {
+		removed[i] = true
+	}
+	left := b.record.Without(func(i int) bool { return removed[i] })
+	if maildrop.Live(b.lease) == nil {
+		b.store.Index.Put(b.path, left)
+	}
 }
 
 // A remover takes the files of messages away, wherever they have gone.
@@ -48,8 +66,8 @@ func (r *remover) run(ctx context.Context, indexes []int) error {
 
 // places are where the message at an index of the listing was last.
 func (b *box) places(i int) (base string, places []place) {
-	e := &b.entries[i]
-	return e.Base(), append([]place{{e.in, e.name}}, b.more[e.Base()]...)
+	base = b.base(i)
+	return base, append([]place{b.place(i)}, b.more[base]...)
 }
 
 // finish takes what had moved, and makes all of it durable.

@@ -66,7 +66,11 @@ func (s *Store) eachDay(ctx context.Context, l maildrop.Lease, fn func(maildir, 
 	if err := maildrop.Live(l); err != nil {
 		return err
 	}
-	err := s.walk(l.Name(), (*durable.Dir).Open, func(maildir *durable.Dir) error {
+	path, err := s.path(l.Name())
+	if err != nil {
+		return err
+	}
+	err = s.walk(path, (*durable.Dir).Open, func(maildir *durable.Dir) error {
 		ids, err := uidl.Load(maildir)
 		if err != nil {
 			return err

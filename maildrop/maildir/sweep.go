@@ -26,9 +26,13 @@ var _ maildrop.Sweeper = (*Store)(nil)
 // that was brought here from elsewhere may have a new name and its old time, and
 // what was copied without care an old name and a new time.
 func (s *Store) Sweep(ctx context.Context, l maildrop.Lease, sw maildrop.Sweep) error {
-	b := &box{store: s, lease: l}
+	path, err := s.path(l.Name())
+	if err != nil {
+		return fmt.Errorf("sweep %q: %w", l.Name(), err)
+	}
+	b := &box{store: s, lease: l, path: path}
 	defer b.Close()
-	err := s.walk(l.Name(), (*durable.Dir).Open, func(maildir *durable.Dir) error {
+	err = s.walk(path, (*durable.Dir).Open, func(maildir *durable.Dir) error {
 		ids, err := uidl.Load(maildir)
 		if err == nil {
 			err = b.dirs.open(maildir)
