@@ -369,6 +369,12 @@ retention {
 
 maildrop "maildir" {
   path = "/srv/mail/${maildrop}/Maildir"
+
+  # Where more than this share of the unique-ids that were served last, and ten of
+  # them, would be others for the same messages, as after a restore that renamed
+  # files, clients would fetch it all again. Nobody is let in until the unique-ids
+  # are back, or "kpopd uidl accept" says that it is so. "100%": everybody is.
+  uidl_change_limit = "20%"
 }
 
 # ------------------------------------------------------------------- the rest

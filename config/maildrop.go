@@ -20,11 +20,16 @@ type Maildrop struct {
 	// Root is the directory that nothing leads out of: what path has before
 	// its first ${, without the slash at its end.
 	Root string
+	// UIDLChangeLimit is the share, in percent, of a maildrop's unique-ids above
+	// which a change of them is refused. Default: 20. 100: nothing is refused.
+	UIDLChangeLimit int
 
 	// path is what follows the root, with ${maildrop}. Required.
 	path  hclsyntax.Expression
 	funcs map[string]function.Function
 }
+
+const defaultUIDLChangeLimit = 20
 
 func (f *File) readMaildrop(d *decoder, b *hclsyntax.Block) {
 	m := &f.Maildrop
@@ -36,8 +41,10 @@ func (f *File) readMaildrop(d *decoder, b *hclsyntax.Block) {
 		return
 	}
 	var whole *Expression
+	m.UIDLChangeLimit = defaultUIDLChangeLimit
 	m.Place = d.block(b, schema{what: "maildrop", fields: []field{
 		must("path", expression(&whole, pathVariables, isText)),
+		may("uidl_change_limit", value(percent(&m.UIDLChangeLimit, 1))),
 	}})
 	if whole == nil {
 		return
