@@ -69,7 +69,8 @@ func (b *box) size(ctx context.Context, e *entry, m *maildrop.Message) (err erro
 			return err
 		}
 	}
-	if m.Size = named; !ok {
+	m.Size, e.wireReady = named, ok && readyOf(e.Base())
+	if !ok {
 		if err := b.measure(e, m); err != nil {
 			return err
 		}

@@ -42,6 +42,10 @@ type Store struct {
 	// Hostname is this machine's part of the names of delivered messages.
 	// Empty: [os.Hostname].
 	Hostname string
+	// SaveCRLF: what is delivered is kept with CRLF line ends, as it goes out.
+	// Where no line begins with a dot, its name says so, and it can be sent
+	// without being looked at.
+	SaveCRLF bool
 	// Sizes remembers sizes that names do not tell. nil: such messages are
 	// read whenever their maildrop is opened.
 	Sizes Sizer
