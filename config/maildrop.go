@@ -21,6 +21,10 @@ type Maildrop struct {
 	// its first ${, without the slash at its end.
 	Root string
 
+	// SaveCRLF: what kpopd delivers is kept with CRLF line ends. Only a
+	// "maildir" has it. Default: as it comes.
+	SaveCRLF bool
+
 	// path is what follows the root, with ${maildrop}. Required.
 	path  hclsyntax.Expression
 	funcs map[string]function.Function
