@@ -131,7 +131,7 @@ func (b *builder) state() {
 		}
 		return
 	}
-	l, err := lease.Open(filepath.Join(b.file.StateDir, "locks"))
+	l, err := lease.Open(locksDir(b.file))
 	if err != nil {
 		b.fail(b.file.At("state_dir"), "The state directory cannot be used: %v", err)
 		return
@@ -144,6 +144,9 @@ func (b *builder) state() {
 	logins.Log = b.log
 	b.next.locker, b.next.logins = l, logins
 }
+
+// locksDir is the directory of locks.
+func locksDir(f *config.File) string { return filepath.Join(f.StateDir, "locks") }
 
 // endpoints builds what each listener offers.
 func (b *builder) endpoints() {
