@@ -40,9 +40,11 @@ func (f *File) readMaildrop(d *decoder, b *hclsyntax.Block) {
 		return
 	}
 	var whole *Expression
-	m.Place = d.block(b, schema{what: "maildrop", fields: []field{
-		must("path", expression(&whole, pathVariables, isText)),
-	}})
+	fields := []field{must("path", expression(&whole, pathVariables, isText))}
+	if m.Kind == "maildir" {
+		fields = append(fields, may("save_crlf", value(boolean(&m.SaveCRLF))))
+	}
+	m.Place = d.block(b, schema{what: "maildrop", fields: fields})
 	if whole == nil {
 		return
 	}
