@@ -190,7 +190,7 @@ func (b *builder) policies(l *config.Listener) server.Handler {
 // nil.
 func (b *builder) handler(l *config.Listener, n *config.Network, clear config.ClearLogin) *pop3.Handler {
 	h := &pop3.Handler{Hostname: b.file.Hostname, Grant: b.granter(l), Open: b.opener(), Clear: clearOf(clear),
-		Policies: b.allPolicies()}
+		Policies: b.allPolicies(), Language: string(l.Language), UTF8Messages: utf8Policy(l.UTF8Messages)}
 	if l.SDPS {
 		h.SDPS = l.SDPSSeparators
 	}
@@ -212,6 +212,16 @@ func (b *builder) unsupported(l *config.Listener) {
 	case len(l.ProxyProtocolFrom) > 0:
 		b.absent(l.At("proxy_protocol_from"), "The PROXY protocol")
 	}
+}
+
+func utf8Policy(m config.UTF8Messages) pop3.UTF8Policy {
+	switch m {
+	case config.UTF8Surrogate:
+		return pop3.UTF8Surrogate
+	case config.UTF8Refuse:
+		return pop3.UTF8Refuse
+	}
+	return pop3.UTF8AsIs
 }
 
 func clearOf(c config.ClearLogin) pop3.Clear {
