@@ -24,6 +24,10 @@ type Maildrop struct {
 	// which a change of them is refused. Default: 20. 100: nothing is refused.
 	UIDLChangeLimit int
 
+	// SaveCRLF: what kpopd delivers is kept with CRLF line ends. Only a
+	// "maildir" has it. Default: as it comes.
+	SaveCRLF bool
+
 	// path is what follows the root, with ${maildrop}. Required.
 	path  hclsyntax.Expression
 	funcs map[string]function.Function
@@ -42,10 +46,12 @@ func (f *File) readMaildrop(d *decoder, b *hclsyntax.Block) {
 	}
 	var whole *Expression
 	m.UIDLChangeLimit = defaultUIDLChangeLimit
-	m.Place = d.block(b, schema{what: "maildrop", fields: []field{
-		must("path", expression(&whole, pathVariables, isText)),
-		may("uidl_change_limit", value(percent(&m.UIDLChangeLimit, 1))),
-	}})
+	fields := []field{must("path", expression(&whole, pathVariables, isText))}
+	if m.Kind == "maildir" {
+		fields = append(fields, may("save_crlf", value(boolean(&m.SaveCRLF))),
+			may("uidl_change_limit", value(percent(&m.UIDLChangeLimit, 1))))
+	}
+	m.Place = d.block(b, schema{what: "maildrop", fields: fields})
 	if whole == nil {
 		return
 	}
