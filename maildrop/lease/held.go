@@ -61,11 +61,11 @@ func (l *Lease) lose() { l.loseOnce.Do(func() { close(l.lost) }) }
 
 // take gets the lock and a token.
 func (l *Lease) take(ctx context.Context) (err error) {
-	if _, err := l.file.Size(); err != nil {
-		return err
-	}
 	if l.stat, err = l.file.Stat(); err != nil {
 		return err
+	}
+	if l.stat.Mode&unix.S_IFMT != unix.S_IFREG {
+		return durable.ErrNotRegular
 	}
 	if err := l.lock(ctx); err != nil {
 		return err

@@ -51,7 +51,9 @@ func calls(t *testing.T, messages int, work string) map[string]int {
 	s.list()
 	count := make(map[string]int)
 	for _, c := range s.run(work, 0).Calls {
-		count[c.Name]++
+		if !strings.HasPrefix(c.Paths[0], "anon_inode:") { // Go's own, to wake itself
+			count[c.Name]++
+		}
 	}
 	return count
 }
@@ -60,7 +62,7 @@ func calls(t *testing.T, messages int, work string) map[string]int {
 // system calls whatever is there, and reads no directory and no message,
 // whether this process has seen it before or another.
 func TestCallsOfALogin(t *testing.T) {
-	for work, most := range map[string]int{"again": 30, "known": 35} {
+	for work, most := range map[string]int{"again": 30, "known": 40} {
 		few, many := calls(t, 10, work), calls(t, 10_000, work)
 		total := 0
 		for name, n := range many {
