@@ -398,6 +398,11 @@ maildrop "maildir" {
   path      = "/srv/mail/${maildrop}/Maildir"
   save_crlf = false
 
+  # The Maildir++ folders of a Maildir are maildrops too, and locked on their own:
+  # with "+", "alice+Lists.Go" is .Lists.Go in alice's Maildir (on disk in modified
+  # UTF-7), and only an account rule that writes the "+" leads there.
+  #folder_separator = "+" # + | = | ~ | #; absent: no folders
+
   # Where more than this share of the unique-ids that were served last, and ten of
   # them, would be others for the same messages, as after a restore that renamed
   # files, clients would fetch it all again. Nobody is let in until the unique-ids
