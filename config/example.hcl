@@ -391,6 +391,14 @@ limits {
   memory_before_login     = "64MiB" # of long AUTH lines and tickets of all clients
 }
 
+# Where the lock of each maildrop is; absent: locks in state_dir. Servers on several
+# machines that share the mail need one directory for all, on NFS, version 4 best,
+# mounted alike and without nolock and local_lock. Nobody but the server's user may
+# write to it, and it stays where it is while a server runs.
+#locks {
+#  directory = "/net/mail/kpopd-locks"
+#}
+
 # cmd/kpopd/REASONS.md says what the reason in the line of a refusal means.
 log {
   level  = "info" # debug | info | warn | error
