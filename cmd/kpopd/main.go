@@ -70,6 +70,8 @@ func program(stdout, stderr io.Writer) *cli.Command {
 			explainCommand(stdout, stderr),
 			locksCommand(stdout, stderr),
 			unlockCommand(stdout, stderr),
+			expireCommand(stdout, stderr),
+			undeleteCommand(stdout, stderr),
 			userCommand(stdout, stderr),
 			relayCommand(stdout),
 			versionCommand(stdout),
