@@ -20,7 +20,7 @@ import (
 )
 
 // crashEnv makes the test binary a process that works on the Maildirs in the
-// current directory and may be killed: "deliver", "update", or "cut", which ends
+// current directory and may be killed: "deliver", "distribute", "update", or "cut", which ends
 // without QUIT.
 const crashEnv = "KPOPD_TEST_CRASH"
 
@@ -50,6 +50,10 @@ func victim(ctx context.Context, work string) error {
 	}
 	if work == "deliver" {
 		return errors.Join(store.Deliver(ctx, "alice", strings.NewReader(delivered)), storetest.Say(done))
+	}
+	if work == "distribute" {
+		errs := store.Distribute(ctx, threefold, strings.NewReader(delivered))
+		return errors.Join(errors.Join(errs...), storetest.Say(done))
 	}
 	d, err := maildrop.Open(ctx, "alice", locker, store)
 	if err != nil {
