@@ -97,3 +97,9 @@ func spoolText(dir string, text io.Reader) (*os.File, error) {
 	}
 	return spool, nil
 }
+
+// A Prober is a [Store] that can tell whether a maildrop is there, without
+// making it.
+type Prober interface {
+	Exists(ctx context.Context, name string) (bool, error)
+}

@@ -20,6 +20,9 @@ const (
 	// EventImpersonation is that somebody is about to open the maildrop of
 	// somebody else. Who cannot be recorded doing so may not.
 	EventImpersonation EventKind = "impersonation"
+	// EventDelivery is that a message was delivered to a recipient, or with an
+	// Err was not.
+	EventDelivery EventKind = "delivery"
 )
 
 // An Event is something that an operator wants to know, once. No field may

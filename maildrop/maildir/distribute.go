@@ -163,3 +163,14 @@ func (f *from) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+var _ maildrop.Prober = (*Store)(nil)
+
+// Exists implements [maildrop.Prober].
+func (s *Store) Exists(_ context.Context, name string) (bool, error) {
+	err := s.walk(name, (*durable.Dir).Open, func(*durable.Dir) error { return nil })
+	if errors.Is(err, errNoMaildir) {
+		return false, nil
+	}
+	return err == nil, err
+}
