@@ -34,8 +34,12 @@ type delivery struct {
 
 // enter calls fn with the Maildir of name, which is made where it is missing.
 func (s *Store) enter(name string, fn func(*delivery) error) error {
+	path, err := s.path(name)
+	if err != nil {
+		return fmt.Errorf("deliver to %q: %w", name, err)
+	}
 	makeDir := func(d *durable.Dir, name string) (*durable.Dir, error) { return d.Make(name, 0o700) }
-	err := s.walk(name, makeDir, func(maildir *durable.Dir) error {
+	err = s.walk(path, makeDir, func(maildir *durable.Dir) error {
 		d := &delivery{store: s}
 		defer d.close()
 		if err := d.open(maildir); err != nil {

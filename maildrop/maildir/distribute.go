@@ -168,7 +168,11 @@ var _ maildrop.Prober = (*Store)(nil)
 
 // Exists implements [maildrop.Prober].
 func (s *Store) Exists(_ context.Context, name string) (bool, error) {
-	err := s.walk(name, (*durable.Dir).Open, func(*durable.Dir) error { return nil })
+	path, err := s.path(name)
+	if err != nil {
+		return false, err
+	}
+	err = s.walk(path, (*durable.Dir).Open, func(*durable.Dir) error { return nil })
 	if errors.Is(err, errNoMaildir) {
 		return false, nil
 	}
