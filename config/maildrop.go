@@ -21,6 +21,10 @@ type Maildrop struct {
 	// its first ${, without the slash at its end.
 	Root string
 
+	// SaveCRLF: what kpopd delivers is kept with CRLF line ends. Only a
+	// "maildir" has it. Default: as it comes.
+	SaveCRLF bool
+
 	// path is what follows the root, with ${maildrop}. Required.
 	path  hclsyntax.Expression
 	funcs map[string]function.Function
@@ -36,9 +40,11 @@ func (f *File) readMaildrop(d *decoder, b *hclsyntax.Block) {
 		return
 	}
 	var whole *Expression
-	m.Place = d.block(b, schema{what: "maildrop", fields: []field{
-		must("path", expression(&whole, pathVariables, isText)),
-	}})
+	fields := []field{must("path", expression(&whole, pathVariables, isText))}
+	if m.Kind == "maildir" {
+		fields = append(fields, may("save_crlf", value(boolean(&m.SaveCRLF))))
+	}
+	m.Place = d.block(b, schema{what: "maildrop", fields: fields})
 	if whole == nil {
 		return
 	}

@@ -16,7 +16,7 @@ import (
 	"kpopd/maildrop/durable"
 )
 
-// Deliver adds msg, as it is, to the Maildir of name, which is made where it is
+// Deliver adds msg, as it is or with CRLF line ends, to the Maildir of name, which is made where it is
 // missing, with mode 0700; only the store's root must exist. The text is
 // written and fsynced in tmp and moved to new, where it never replaces another
 // file. It is there whole or not at all, whenever the process or the machine
@@ -73,6 +73,19 @@ func (d *delivery) close() {
 	}
 }
 
+// save writes a text as the store keeps it.
+func (s *Store) save(w io.Writer, text io.Reader) error {
+	if !s.SaveCRLF {
+		_, err := io.Copy(w, text)
+		return err
+	}
+	crlf := maildrop.CRLFWriter{W: w}
+	if _, err := io.Copy(&crlf, text); err != nil {
+		return err
+	}
+	return crlf.Close()
+}
+
 // nameAttempts is how many names are tried where another file has the name. Names
 // do not repeat; only clocks and people make them.
 const nameAttempts = 10
@@ -95,7 +108,11 @@ func (d *delivery) create() (*durable.File, string, error) {
 // sizes, as stored and on the wire, and makes that durable.
 func (d *delivery) publish(name string, m *maildrop.Meter, move func(name string) error) error {
 	for try := 1; ; try++ {
-		err := move(fmt.Sprintf("%s,S=%d,W=%d", name, m.Octets(), m.Size()))
+		sized := fmt.Sprintf("%s,S=%d,W=%d", name, m.Octets(), m.Size())
+		if d.store.SaveCRLF && m.WireReady() {
+			sized += readyField
+		}
+		err := move(sized)
 		if err == nil {
 			return d.new.Sync()
 		}

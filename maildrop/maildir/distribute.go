@@ -88,11 +88,11 @@ func (o *original) move() error {
 // write writes head and text.
 func (o *original) write(ctx context.Context, text io.Reader) error {
 	dst := io.MultiWriter(o.file, &o.meter)
-	if _, err := dst.Write(o.head); err != nil {
+	if err := o.store.save(dst, bytes.NewReader(o.head)); err != nil {
 		return err
 	}
 	o.text = o.meter.Octets()
-	if _, err := io.Copy(dst, &patient{ctx, text}); err != nil {
+	if err := o.store.save(dst, &patient{ctx, text}); err != nil {
 		return err
 	}
 	return o.file.Sync()

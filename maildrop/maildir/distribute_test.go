@@ -74,6 +74,23 @@ func TestDistribute(t *testing.T) {
 	}
 }
 
+// Where lines are kept with CRLF, so are those of the heads.
+func TestDistributeCRLF(t *testing.T) {
+	root := t.TempDir()
+	store := newStore(root)
+	store.SaveCRLF = true
+	errs := store.Distribute(t.Context(), threefold, strings.NewReader("one\ntwo\r\nthree"))
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range threefold {
+		want := strings.ReplaceAll(string(d.Head), "\n", "\r\n") + "one\r\ntwo\r\nthree\r\n"
+		if texts, _ := messagesOf(t, root, d.Name); !slices.Equal(texts, []string{want}) {
+			t.Errorf("%s has %q", d.Name, texts)
+		}
+	}
+}
+
 // One recipient's trouble is his alone, whichever he is.
 func TestDistributeTrouble(t *testing.T) {
 	refused := errors.New("refused")

@@ -46,6 +46,10 @@ type Store struct {
 	// Hostname is this machine's part of the names of delivered messages.
 	// Empty: [os.Hostname].
 	Hostname string
+	// SaveCRLF: what is delivered is kept with CRLF line ends, as it goes out.
+	// Where no line begins with a dot, its name says so, and it can be sent
+	// without being looked at.
+	SaveCRLF bool
 	// Index remembers what was served last, by maildrop. nil: every message is
 	// looked at whenever its maildrop is opened.
 	Index *index.Cache
