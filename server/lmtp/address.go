@@ -125,7 +125,7 @@ func isDomain(s string) bool {
 	}
 	if inner, literal := strings.CutPrefix(s, "["); literal {
 		inner, closed := strings.CutSuffix(inner, "]")
-		return closed && inner != "" && strings.Trim(inner, "0123456789abcdefABCDEFIPv6:.") == ""
+		return closed && inner != "" && strings.Trim(inner, "0123456789abcdefABCDEFIPv:.") == ""
 	}
 	return strings.IndexFunc(s, func(r rune) bool {
 		return r < utf8.RuneSelf && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-._", r)
