@@ -69,6 +69,7 @@ func program(stdout, stderr io.Writer) *cli.Command {
 			checkCommand(stdout, stderr),
 			explainCommand(stdout, stderr),
 			userCommand(stdout, stderr),
+			uidlCommand(stdout, stderr),
 			relayCommand(stdout),
 			versionCommand(stdout),
 		},
