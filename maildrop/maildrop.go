@@ -30,6 +30,9 @@ var (
 	ErrDeleted = errors.New("maildrop: message is deleted")
 	// ErrVanished means that a message that was listed is gone or changed.
 	ErrVanished = errors.New("maildrop: message vanished or changed")
+	// ErrStorm means that messages which clients know have other unique-ids than
+	// they had, so many that clients would fetch all their mail again.
+	ErrStorm = errors.New("maildrop: unique-ids would change")
 	// ErrStale means a lease that was lost or released.
 	ErrStale = errors.New("maildrop: the lock was lost")
 )

@@ -16,8 +16,8 @@ import (
 	"kpopd/auth/oauth"
 	"kpopd/config"
 	"kpopd/maildrop"
+	"kpopd/maildrop/index"
 	"kpopd/maildrop/lease"
-	"kpopd/maildrop/maildir"
 	"kpopd/maildrop/pace"
 	"kpopd/server"
 	"kpopd/server/pop3"
@@ -33,8 +33,8 @@ type parts struct {
 	stateDir string
 	locker   *lease.Locker
 	replay   *krb5.FileReplay
+	indexes  *index.Cache
 	logins   *pace.Logins
-	sizes    *maildir.Sizes
 	throttle *auth.Throttle
 	keytab   *krb5.Keytab
 	keytabAt string

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"kpopd/auth"
 	"kpopd/config"
 	"kpopd/maildrop"
+	"kpopd/maildrop/index"
 	"kpopd/maildrop/maildir"
 )
 
@@ -26,8 +28,8 @@ func (b *builder) maildrops() {
 	} else if !info.IsDir() {
 		b.fail(m.At("path"), "The root of all maildrops, %s, is not a directory", m.Root)
 	}
-	b.next.sizes = cmp.Or(b.old.sizes, new(maildir.Sizes))
-	b.store = &maildir.Store{Root: m.Root, Sizes: b.next.sizes, Path: func(name string) (string, error) {
+	b.next.indexes = cmp.Or(b.old.indexes, &index.Cache{Path: filepath.Join(b.file.StateDir, "index"), Log: b.log})
+	b.store = &maildir.Store{Root: m.Root, Index: b.next.indexes, Storm: 20, Path: func(name string) (string, error) {
 		rel, err := m.RelPath(name)
 		if err != nil {
 			return "", fmt.Errorf("%w: %w", maildrop.ErrName, err)

@@ -58,8 +58,11 @@ type identity struct {
 const defaultMemory = 64 << 20
 
 // Get returns the index of the maildrop called name; nil: there is none that
-// can be used. Another process may have written it.
+// can be used. Another process may have written it. A nil Cache has none.
 func (c *Cache) Get(name string) *Index {
+	if c == nil {
+		return nil
+	}
 	shard, err := c.shard(name, false)
 	if shard != nil {
 		defer shard.Close()
@@ -81,7 +84,11 @@ func (c *Cache) Get(name string) *Index {
 }
 
 // Put replaces the index of the maildrop called name. It is not durable.
+// A nil Cache forgets it.
 func (c *Cache) Put(name string, x *Index) {
+	if c == nil {
+		return
+	}
 	shard, err := c.shard(name, true)
 	if shard == nil {
 		c.report(err)

@@ -93,6 +93,19 @@ func (x *Index) Without(drop func(i int) bool) *Index {
 	return b.Index("")
 }
 
+// With returns the index with another entry at index i.
+func (x *Index) With(i int, e Entry) *Index {
+	b := NewBuilder(x.Len(), len(x.text))
+	for k := range x.Len() {
+		if k == i {
+			b.Add(e)
+		} else {
+			b.Add(x.Entry(k))
+		}
+	}
+	return b.Index(x.Stamp)
+}
+
 // memory is about how many octets the index takes.
 func (x *Index) memory() int64 {
 	const rowSize, messageSize, rest = 24, 24, 256

@@ -22,8 +22,12 @@ import (
 // file. It is there whole or not at all, whenever the process or the machine
 // stops; on an error it is not there, unless only the last fsync failed.
 func (s *Store) Deliver(ctx context.Context, name string, msg io.Reader) error {
+	path, err := s.path(name)
+	if err != nil {
+		return fmt.Errorf("deliver to %q: %w", name, err)
+	}
 	makeDir := func(d *durable.Dir, name string) (*durable.Dir, error) { return d.Make(name, 0o700) }
-	err := s.walk(name, makeDir, func(maildir *durable.Dir) error {
+	err = s.walk(path, makeDir, func(maildir *durable.Dir) error {
 		d := delivery{store: s}
 		defer d.close()
 		if err := d.open(maildir); err != nil {

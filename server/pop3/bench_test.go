@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 
 	"kpopd/auth"
 	"kpopd/maildrop"
+	"kpopd/maildrop/index"
 	"kpopd/maildrop/maildir"
 	"kpopd/maildrop/memory"
 	"kpopd/server"
@@ -144,20 +146,20 @@ func cpu() time.Duration {
 
 // withMaildir gives the world's alice a Maildir with one message.
 func (w *world) withMaildir(b testing.TB, text string) {
-	store := &maildir.Store{Root: b.TempDir(), Sizes: new(maildir.Sizes)}
+	store := &maildir.Store{Root: b.TempDir(), Index: new(index.Cache)}
 	if err := store.Deliver(context.Background(), "alice", strings.NewReader(text)); err != nil {
 		b.Fatal(err)
 	}
-	size, ready, _ := maildrop.Measure(strings.NewReader(text))
 	locker := new(memory.Locker)
 	w.handler.Open = func(ctx context.Context, g auth.Grant) (*maildrop.Drop, error) {
 		d, err := maildrop.Open(ctx, g.Maildrop, locker, store)
-		for _, m := range d.All() { // what an earlier session has measured
-			d.Close()
-			store.Sizes.Learn("alice", m.UID, size, ready)
-			return maildrop.Open(ctx, g.Maildrop, locker, store)
+		if err == nil { // what an earlier session has measured
+			err = errors.Join(d.Remeasure(ctx, 1), d.Close())
 		}
-		return d, err
+		if err != nil {
+			return nil, err
+		}
+		return maildrop.Open(ctx, g.Maildrop, locker, store)
 	}
 }
 
