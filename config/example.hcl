@@ -60,6 +60,8 @@ listener "pop3s" {
   #client_certificates = "request"               # none | request | require; absent: request
                                                  # where EXTERNAL takes them, else none
   #allow_from          = ["192.0.2.0/24", "2001:db8::/32"]
+  #language            = "de"                    # of replies after LANG *: en | de | es | fr | ja
+  #utf8_messages       = "surrogate"             # as-is | surrogate | refuse, see below
   #sdps                = true                    # see below
   #sdps_separators     = "@+"                    # the last in a name counts
   #proxy_protocol_from = ["192.0.2.5"]           # (later) must send a PROXY header
@@ -78,6 +80,15 @@ listener "kpop" {
   protocol = "kpop"
   tls      = "starttls"
 }
+
+# utf8_messages is about mail with characters beyond ASCII in its header, for clients
+# that do not ask for UTF-8 mode (RFC 6856), as hardly any does. "as-is", which is the
+# default, sends it as it is: much mail from before UTF-8 is so, and clients have always
+# been sent it. "surrogate" sends a message in ASCII of the same size in its place
+# (RFC 6858): names and subjects are encoded, an address that is not ASCII becomes
+# invalid@internationalized-address.invalid, other such fields are left out, and where a
+# subject needs more room, traces such as Received are. Where there is no room, and with
+# "refuse" always, the answer is -ERR [UTF8], and the message stays.
 
 # SDPS is Demon's Standard Dial-up POP3 Service, for hosts that collect the mail of
 # all their users. The account is the host's: a login as user@host takes the

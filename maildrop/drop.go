@@ -158,8 +158,8 @@ func (d *Drop) Update(ctx context.Context) error {
 	return d.outcome
 }
 
-// remove removes the marked messages under a context that ends when the lock
-// is lost.
+// remove removes the marked messages while it holds the lock, under a context
+// that ends should that be lost all the same.
 func (d *Drop) remove(ctx context.Context) error {
 	var indexes []int
 	for i, marked := range d.deleted {
@@ -170,6 +170,11 @@ func (d *Drop) remove(ctx context.Context) error {
 	if len(indexes) == 0 {
 		return nil
 	}
+	release, err := Hold(d.lease)
+	if err != nil {
+		return fmt.Errorf("update %q: %w", d.Name(), err)
+	}
+	defer release()
 	ctx, cancel := context.WithCancelCause(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() {

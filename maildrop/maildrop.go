@@ -105,7 +105,7 @@ type Locker interface {
 	Lock(ctx context.Context, name string) (Lease, error)
 }
 
-// A Lease is the lock of one maildrop for one session.
+// A Lease is the lock of one maildrop for one session. See [Hold] too.
 type Lease interface {
 	// Name is the maildrop's.
 	Name() string

@@ -131,7 +131,7 @@ func (b *builder) state() {
 		}
 		return
 	}
-	l, err := lease.Open(filepath.Join(b.file.StateDir, "locks"))
+	l, err := lease.Open(locksDir(b.file))
 	if err != nil {
 		b.fail(b.file.At("state_dir"), "The state directory cannot be used: %v", err)
 		return
@@ -144,6 +144,9 @@ func (b *builder) state() {
 	logins.Log = b.log
 	b.next.locker, b.next.logins = l, logins
 }
+
+// locksDir is the directory of locks.
+func locksDir(f *config.File) string { return filepath.Join(f.StateDir, "locks") }
 
 // endpoints builds what each listener offers.
 func (b *builder) endpoints() {
@@ -187,7 +190,7 @@ func (b *builder) policies(l *config.Listener) server.Handler {
 // nil.
 func (b *builder) handler(l *config.Listener, n *config.Network, clear config.ClearLogin) *pop3.Handler {
 	h := &pop3.Handler{Hostname: b.file.Hostname, Grant: b.granter(l), Open: b.opener(), Clear: clearOf(clear),
-		Policies: b.allPolicies()}
+		Policies: b.allPolicies(), Language: string(l.Language), UTF8Messages: utf8Policy(l.UTF8Messages)}
 	if l.SDPS {
 		h.SDPS = l.SDPSSeparators
 	}
@@ -209,6 +212,16 @@ func (b *builder) unsupported(l *config.Listener) {
 	case len(l.ProxyProtocolFrom) > 0:
 		b.absent(l.At("proxy_protocol_from"), "The PROXY protocol")
 	}
+}
+
+func utf8Policy(m config.UTF8Messages) pop3.UTF8Policy {
+	switch m {
+	case config.UTF8Surrogate:
+		return pop3.UTF8Surrogate
+	case config.UTF8Refuse:
+		return pop3.UTF8Refuse
+	}
+	return pop3.UTF8AsIs
 }
 
 func clearOf(c config.ClearLogin) pop3.Clear {

@@ -137,7 +137,9 @@ func (l byPlace) Lock(ctx context.Context, name string) (maildrop.Lease, error) 
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", maildrop.ErrName, err)
 	}
-	lease, err := l.Locker.Lock(ctx, lockName(place))
+	h := maildrop.HolderOf(ctx)
+	h.Maildrop = name
+	lease, err := l.Locker.Lock(maildrop.WithHolder(ctx, h), lockName(place))
 	if err != nil {
 		return nil, err
 	}
@@ -159,3 +161,6 @@ type named struct {
 
 // Name returns the maildrop's name.
 func (n named) Name() string { return n.name }
+
+// Hold is that of the lock.
+func (n named) Hold() (func(), error) { return maildrop.Hold(n.Lease) }

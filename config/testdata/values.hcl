@@ -11,6 +11,8 @@ listener "pop3" {
   proxy_protocol_from = "192.0.2.1"
   login_timeout       = 60
   autologout          = "9m59s"
+  language            = "de-CH"
+  utf8_messages       = "utf8"
   sdps                = "true"
   sdps_separators     = "@."
 }

@@ -272,19 +272,25 @@ func TestLock(t *testing.T) {
 		defer f.Close()
 		files[i] = f
 	}
-	try := func(i int, want bool) {
+	try := func(i int, off, n int64, want bool) {
 		t.Helper()
-		if got, err := files[i].TryLock(); got != want || err != nil {
-			t.Errorf("TryLock of opening %d = %v, %v; want %v", i, got, err, want)
+		taken, err := files[i].Locked(off, n)
+		must(t, err)
+		if got, err := files[i].TryLock(off, n); got != want || err != nil || taken == want {
+			t.Errorf("TryLock of opening %d = %v, %v, Locked = %v; want %v", i, got, err, taken, want)
 		}
 	}
-	try(0, true)
-	try(1, false)
-	must(t, files[0].Unlock())
-	try(1, true)
-	try(0, false)
-	must(t, files[1].Close())
-	try(0, true)
+	try(0, 0, 2, true)
+	try(1, 0, 1, false)
+	must(t, files[0].Unlock(1, 1))
+	try(1, 0, 1, false)
+	try(1, 1, 1, true)
+	try(0, 0, 1, true)  // its own
+	try(0, 0, 2, false) // takes nothing new, and keeps what it has
+	must(t, files[1].Unlock(1, 1))
+	try(1, 0, 1, false)
+	must(t, files[0].Close())
+	try(1, 0, 2, true)
 }
 
 // A disk that is full, as /dev/full plays it, is an error of Write.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"kpopd/auth"
+	"kpopd/maildrop"
 	"kpopd/server"
 )
 
@@ -142,7 +143,7 @@ func (s *session) enter(ctx context.Context, id auth.Identity) error {
 	if !s.c.Occupy(occupant(id, grant)) {
 		return s.refused(ctx, id, errTooManySessions)
 	}
-	drop, err := s.h.Open(ctx, grant)
+	drop, err := s.h.Open(maildrop.WithHolder(ctx, s.holder(id)), grant)
 	if err != nil {
 		s.c.Vacate()
 		return s.refused(ctx, id, err)
@@ -154,6 +155,11 @@ func (s *session) enter(ctx context.Context, id auth.Identity) error {
 		Mechanism: id.Mechanism, Source: id.Source, Attrs: append(proof(id),
 			slog.String("tls", s.tlsVersion()), slog.Int("messages", n))})
 	return s.ok("%d messages (%d octets)", n, octets)
+}
+
+// holder says for whom a maildrop is locked.
+func (s *session) holder(id auth.Identity) maildrop.Holder {
+	return maildrop.Holder{User: id.User, Mechanism: id.Mechanism, Client: s.c.Client(), Listener: s.c.Listener(), Conn: s.c.ID}
 }
 
 // occupant is whose connection it is, of those that are counted by user. Who acts

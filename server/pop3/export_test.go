@@ -1,5 +1,12 @@
 package pop3
 
+import (
+	"io"
+	"strings"
+
+	"kpopd/maildrop"
+)
+
 // What tests reach without a session around it.
 var (
 	NewTop = newTop
@@ -21,4 +28,18 @@ func Catalogues() map[string]map[Text]string {
 func MatchLanguage(lang, preferred string) string {
 	l, _ := matchLanguage(lang, preferred)
 	return l.tag
+}
+
+// Surrogate returns the surrogate of a message, or false where there is none.
+func Surrogate(text string) (string, bool, error) {
+	h, err := readHead(strings.NewReader(text))
+	if err != nil {
+		return "", false, err
+	}
+	c, ok, err := h.surrogate(maildrop.Content{ReadCloser: io.NopCloser(strings.NewReader(text))})
+	if err != nil || !ok {
+		return "", ok, err
+	}
+	all, err := io.ReadAll(c)
+	return string(all), true, err
 }

@@ -53,7 +53,7 @@ type stats struct {
 	retrieved, deleted int
 	octets             int64
 	quit               bool  // by the client
-	cut                cause // by us, in the middle of a message
+	cut                cause // by us
 }
 
 // peer describes the connection as it is now, and whom KPOP has proven on it.
@@ -156,10 +156,16 @@ func (s *session) stillLocked() error {
 	select {
 	case <-s.drop.Lost():
 		s.dismiss()
-		return &Error{CodeSysTemp, "The maildrop was taken from this session", maildrop.ErrStale}
+		return s.taken(maildrop.ErrStale)
 	default:
 		return nil
 	}
+}
+
+// taken answers who no longer has the maildrop.
+func (s *session) taken(err error) *Error {
+	s.stats.cut = cause{"lock-lost"}
+	return &Error{CodeSysTemp, "The maildrop was taken from this session", err}
 }
 
 // quit ends the session. In the TRANSACTION state it enters UPDATE, the only
@@ -170,7 +176,10 @@ func (s *session) quit(ctx context.Context, _ []string) error {
 	if s.state == authorization {
 		return s.ok("Bye")
 	}
-	if err := s.update(ctx); err != nil {
+	switch err := s.update(ctx); {
+	case errors.Is(err, maildrop.ErrStale):
+		return s.taken(err)
+	case err != nil:
 		return &Error{CodeSysTemp, "Some deleted messages not removed", err}
 	}
 	return s.ok("Bye")

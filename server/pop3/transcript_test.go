@@ -293,7 +293,7 @@ var acts = map[string]func(p *player, rest string, words []string){
 	"external": func(p *player, _ string, _ []string) { p.w.handler.Mechanisms = auth.Mechanisms{auth.External{}} },
 	"language": func(p *player, rest string, _ []string) { p.w.handler.Language = rest },
 	"utf8": func(p *player, _ string, words []string) {
-		p.w.handler.UTF8Messages = map[string]pop3.UTF8Policy{"as-is": pop3.UTF8AsIs, "refuse": pop3.UTF8Refuse}[words[0]]
+		p.w.handler.UTF8Messages = map[string]pop3.UTF8Policy{"as-is": pop3.UTF8AsIs, "surrogate": pop3.UTF8Surrogate, "refuse": pop3.UTF8Refuse}[words[0]]
 	},
 	"notls":    func(p *player, _ string, _ []string) { p.w.endpoint.TLS = nil },
 	"implicit": func(p *player, _ string, _ []string) { p.w.endpoint.Implicit = true },

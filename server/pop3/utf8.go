@@ -2,11 +2,8 @@ package pop3
 
 import (
 	"context"
-	"errors"
-	"io"
 
 	"kpopd/maildrop"
-	"kpopd/server"
 )
 
 // A UTF8Policy is what a client that has not asked for UTF-8 mode gets of a
@@ -19,6 +16,7 @@ type UTF8Policy int
 // guess at its characters. RFC 6856 §2.1 has it sent as a surrogate, or refused.
 const (
 	UTF8AsIs UTF8Policy = iota
+	UTF8Surrogate
 	UTF8Refuse
 )
 
@@ -45,39 +43,44 @@ func (s *session) retrieve(ctx context.Context, n int) (maildrop.Content, error)
 	if s.utf8 || s.h.UTF8Messages == UTF8AsIs {
 		return s.drop.Retrieve(ctx, n)
 	}
-	eight, err := s.eightBitHeader(ctx, n)
+	h, err := s.head(ctx, n)
 	if err != nil {
 		return maildrop.Content{}, err
 	}
-	if eight {
-		return maildrop.Content{}, refuse(CodeUTF8, "Message needs UTF-8 mode")
+	if h.eightBit && s.h.UTF8Messages == UTF8Refuse {
+		return maildrop.Content{}, errNeedsUTF8
 	}
-	return s.drop.Retrieve(ctx, n)
+	content, err := s.drop.Retrieve(ctx, n)
+	if err != nil || s.h.UTF8Messages == UTF8Refuse {
+		return content, err
+	}
+	substitute, ok, err := h.surrogate(content)
+	if err == nil && !ok {
+		err = errNeedsUTF8
+	}
+	if err != nil {
+		content.Close()
+	}
+	return substitute, err
 }
 
-// eightBitHeader reports whether the header of message n has octets beyond
-// ASCII. It reads no more than the header, and keeps none of it.
-func (s *session) eightBitHeader(ctx context.Context, n int) (bool, error) {
+// presentable is an address as this client may have it. One that is not ASCII has
+// no other form; what is left of it is nobody's.
+func (s *session) presentable(address string) string {
+	if s.utf8 || s.h.UTF8Messages == UTF8AsIs {
+		return address
+	}
+	return string(mask([]byte(address)))
+}
+
+var errNeedsUTF8 = &Error{Code: CodeUTF8, Text: "Message needs UTF-8 mode"}
+
+// head reads the header of message n, and no more than that.
+func (s *session) head(ctx context.Context, n int) (head, error) {
 	content, err := s.drop.Retrieve(ctx, n)
 	if err != nil {
-		return false, err
+		return head{}, err
 	}
 	defer content.Close()
-	var seen eightBit
-	if _, err = io.Copy(&seen, newTop(content, 0)); errors.Is(err, server.ErrPart) {
-		err = nil // the body
-	}
-	return bool(seen), err
-}
-
-// eightBit notes whether an octet beyond ASCII was written to it.
-type eightBit bool
-
-func (e *eightBit) Write(p []byte) (int, error) {
-	for _, b := range p {
-		if b >= 0x80 {
-			*e = true
-		}
-	}
-	return len(p), nil
+	return readHead(content)
 }
