@@ -18,7 +18,10 @@ func uidlCommand(stdout, stderr io.Writer) *cli.Command {
 			return cli.ShowSubcommandHelp(cmd)
 		},
 		Commands: []*cli.Command{
+			uidlCaptureCommand(stdout, stderr),
 			uidlImportCommand(stdout, stderr),
+			uidlVerifyCommand(stdout, stderr),
+			uidlExportCommand(stdout, stderr),
 		},
 	}
 }

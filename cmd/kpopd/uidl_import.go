@@ -25,10 +25,12 @@ func uidlImportCommand(stdout, stderr io.Writer) *cli.Command {
 		Description: "kpopd uidl import -config /etc/kpopd/kpopd.hcl -from dovecot alice bob\n\n" +
 			"NAMEs are maildrops, whose mail is here already. The unique-ids are written into\n" +
 			"the Maildir, file kpopd-uidl. Exits with 1 where a message would not keep its own.\n\n" +
-			"From dovecot and courier, the Maildir brings the old server's own file along.",
+			"From dovecot and courier, the Maildir brings the old server's own file along.\n" +
+			"From capture, -file says where the files of 'kpopd uidl capture' are, and\n" +
+			"messages are found by size and header: those that are not certain are listed.",
 		Flags: []cli.Flag{
 			configFlag(),
-			&cli.StringFlag{Name: "from", Usage: "the old `SERVER`: dovecot, courier"},
+			&cli.StringFlag{Name: "from", Usage: "the old `SERVER`: dovecot, courier, capture"},
 			&cli.StringFlag{Name: "file", Usage: "the old server's `FILE`, %s in it being NAME; absent: the one in the Maildir"},
 			&cli.StringFlag{Name: "pop3-uidl-format", Value: migrate.DefaultFormat, Usage: "what Dovecot had as pop3_uidl_format, a `FORMAT`"},
 			&cli.StringFlag{Name: "pop3-uidl-duplicates", Value: "allow", Usage: "what Dovecot had as pop3_uidl_duplicates: `allow` or rename"},
@@ -85,10 +87,14 @@ type importer struct {
 func (im *importer) settings(cmd *cli.Command) (err error) {
 	switch im.from {
 	case "dovecot", "courier":
+	case "capture":
+		if im.path == "" {
+			return usagef("uidl import: -from capture needs -file DIR/%%s.capture")
+		}
 	case "":
 		return usagef("uidl import: -from SERVER is needed")
 	default:
-		return usagef("uidl import: -from %s: not one of dovecot, courier", im.from)
+		return usagef("uidl import: -from %s: not one of dovecot, courier, capture", im.from)
 	}
 	if im.dovecot.Format, err = migrate.ParseFormat(cmd.String("pop3-uidl-format")); err != nil {
 		return usageError{fmt.Errorf("uidl import: %w", err)}
@@ -119,7 +125,7 @@ func (im *importer) run(ctx context.Context, name string) error {
 		return err
 	}
 	defer m.Close()
-	r, err := im.find(name, m)
+	r, err := im.find(ctx, name, m)
 	if err != nil {
 		return err
 	}
@@ -138,16 +144,29 @@ func (im *importer) run(ctx context.Context, name string) error {
 }
 
 // find finds the old unique-ids.
-func (im *importer) find(name string, m *migrate.Maildir) (*migrate.Result, error) {
+func (im *importer) find(ctx context.Context, name string, m *migrate.Maildir) (*migrate.Result, error) {
 	var old []migrate.Old
 	var err error
-	if im.from == "courier" {
-		err = im.read(name, m.Dir, "courierpop3dsizelist", func(name string, r io.Reader) (err error) {
-			old, err = migrate.ReadSizeList(name, r)
+	keep := func(read func(string, io.Reader) ([]migrate.Old, error)) func(string, io.Reader) error {
+		return func(name string, r io.Reader) (err error) {
+			old, err = read(name, r)
 			return err
-		})
-	} else {
+		}
+	}
+	switch im.from {
+	case "courier":
+		err = im.read(name, m.Dir, "courierpop3dsizelist", keep(migrate.ReadSizeList))
+	case "dovecot":
 		old, err = im.dovecotMessages(name, m)
+	case "capture":
+		if err = im.read(name, m.Dir, "", keep(migrate.ReadCapture)); err != nil {
+			return nil, err
+		}
+		local, err := m.Look(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return migrate.Match(old, local)
 	}
 	if err != nil {
 		return nil, err
@@ -189,7 +208,7 @@ func (im *importer) read(name string, dir *durable.Dir, file string, fn func(str
 	if im.path == "" {
 		return readIn(dir, file, fn)
 	}
-	f, err := os.Open(strings.ReplaceAll(im.path, "%s", name))
+	f, err := os.Open(strings.ReplaceAll(im.path, "%s", captureName(name)))
 	if err != nil {
 		return err
 	}

@@ -16,8 +16,10 @@ import (
 //	1 W2210 :1328372225.M12P7.old.example
 //	4 O1 Pold-unique-id :1328372226.M99P7.old.example:2,S
 type UIDList struct {
-	// Validity is the UIDVALIDITY.
-	Validity uint32
+	// Validity is the UIDVALIDITY, Next the next message's UID, and GUID the
+	// mailbox's.
+	Validity, Next uint32
+	GUID           string
 	// Records are in the order of their UIDs.
 	Records []UIDRecord
 }
@@ -73,15 +75,21 @@ func (l *UIDList) header(line string) (version string, err error) {
 	f := strings.Fields(line)
 	switch {
 	case len(f) == 3 && f[0] == "1":
-		l.Validity, err = number32(f[1])
+		f = []string{"1", "V" + f[1], "N" + f[2]}
 	case len(f) > 0 && f[0] == "3":
-		for _, field := range f[1:] {
-			if field[0] == 'V' && err == nil {
-				l.Validity, err = number32(field[1:])
-			}
-		}
 	default:
 		return "", formatf("%.40q is no header of a dovecot-uidlist", line)
+	}
+	for _, field := range f[1:] {
+		switch {
+		case err != nil:
+		case field[0] == 'V':
+			l.Validity, err = number32(field[1:])
+		case field[0] == 'N':
+			l.Next, err = number32(field[1:])
+		case field[0] == 'G':
+			l.GUID = field[1:]
+		}
 	}
 	return f[0], err
 }

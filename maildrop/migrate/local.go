@@ -1,11 +1,14 @@
 package migrate
 
 import (
+	"context"
 	"errors"
+	"io"
 	"io/fs"
 
 	"golang.org/x/sys/unix"
 
+	"kpopd/maildrop"
 	"kpopd/maildrop/durable"
 )
 
@@ -77,6 +80,50 @@ func (m *Maildir) Messages() []Local {
 	}
 	SortLocal(all)
 	return all
+}
+
+// Look returns the messages with the digests of their headers, and with their
+// sizes: those that the names tell, and for the others they are read.
+func (m *Maildir) Look(ctx context.Context) ([]Local, error) {
+	all := m.Messages()
+	at := make(map[string]file, len(m.files))
+	for _, f := range m.files {
+		at[baseOf(f.name)] = f
+	}
+	for i := range all {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		if err := m.look(at[all[i].Base], &all[i]); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func (m *Maildir) look(f file, l *Local) error {
+	open := func(fn func(io.Reader) error) error {
+		file, err := m.folders[f.folder].OpenFile(f.name, unix.O_RDONLY, 0)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		if _, err := file.Size(); err != nil {
+			return err
+		}
+		return fn(file)
+	}
+	err := open(func(r io.Reader) (err error) {
+		l.Header, err = DigestHeader(r)
+		return err
+	})
+	if l.Size = sizeIn(l.Base); err != nil || l.Size > 0 {
+		return err
+	}
+	return open(func(r io.Reader) (err error) {
+		l.Size, _, err = maildrop.Measure(r)
+		return err
+	})
 }
 
 // WithFlag returns which messages have a flag in their files' names, by base
