@@ -377,9 +377,20 @@ retention {
 
 # -------------------------------------------------------------------- maildrop
 # What precedes the first ${ is the root of the store; nothing leads out of it.
+#
+# save_crlf: mail that kpopd delivers is kept with CRLF line ends, as it goes out.
+# Without TLS large messages are then sent by the kernel, without being copied;
+# they take some 2 % more space. Other deliverers' mail stays as it is.
 
 maildrop "maildir" {
-  path = "/srv/mail/${maildrop}/Maildir"
+  path      = "/srv/mail/${maildrop}/Maildir"
+  save_crlf = false
+
+  # Where more than this share of the unique-ids that were served last, and ten of
+  # them, would be others for the same messages, as after a restore that renamed
+  # files, clients would fetch it all again. Nobody is let in until the unique-ids
+  # are back, or "kpopd uidl accept" says that it is so. "100%": everybody is.
+  uidl_change_limit = "20%"
 }
 
 # ------------------------------------------------------------------- the rest

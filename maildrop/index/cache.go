@@ -109,6 +109,9 @@ func (c *Cache) Put(name string, x *Index) {
 // Forget removes the index of the maildrop called name, and reports whether
 // there was one. Whoever serves the maildrop next remembers nothing of it.
 func (c *Cache) Forget(name string) (bool, error) {
+	if c == nil {
+		return false, nil
+	}
 	c.drop(name)
 	shard, err := c.shard(name, false)
 	if shard == nil || err != nil {

@@ -83,16 +83,16 @@ func (b *box) measureAll(ctx context.Context, l *listing, todo []uint32) error {
 // login slow while another program moves all of them.
 func (b *box) measureOne(l *listing, e *entry, buf []byte) error {
 	file, err := b.dirs[e.in].OpenFile(l.name(e), unix.O_RDONLY, 0)
-	named, told := l.told(e)
+	told := l.told(e)
 	if gone(err) {
-		if told {
-			e.size, e.flags = named, e.flags|sized
+		if told.ok {
+			e.size, e.flags = told.size, e.flags|sized
 		}
 		return nil
 	}
 	if err == nil {
 		defer file.Close()
-		err = e.measure(file, named, told, buf)
+		err = e.measure(file, told, buf)
 	}
 	if err = vanished(err); errors.Is(err, maildrop.ErrVanished) {
 		e.flags |= dead
@@ -101,17 +101,23 @@ func (b *box) measureOne(l *listing, e *entry, buf []byte) error {
 	return err
 }
 
-// told returns the size that a message's name tells, or the list of unique-ids.
-func (l *listing) told(e *entry) (int64, bool) {
+// told is what others tell of a message: its size, and that it is wire-ready.
+type told struct {
+	size      int64
+	ok, ready bool
+}
+
+// told returns what a message's name tells, or the list of unique-ids.
+func (l *listing) told(e *entry) told {
 	if size, ok := sizeOf(l.base(e)); ok {
-		return size, true
+		return told{size, true, readyOf(l.base(e))}
 	}
 	row, ok := l.ids.Find(l.base(e))
-	return row.Size, ok && row.Size > 0
+	return told{row.Size, ok && row.Size > 0, false}
 }
 
 // measure sets the size of e from its open file.
-func (e *entry) measure(file *durable.File, named int64, told bool, buf []byte) error {
+func (e *entry) measure(file *durable.File, told told, buf []byte) error {
 	octets, err := file.Size()
 	if err != nil {
 		return err
@@ -125,11 +131,13 @@ func (e *entry) measure(file *durable.File, named int64, told bool, buf []byte) 
 		return err
 	}
 	e.mark, e.flags = index.Mark(head[:n]), e.flags|sized|sure
-	told = told && named >= octets && named <= 2*octets
-	if octets > smallText && told {
+	credible := told.ok && told.size >= octets && told.size <= 2*octets
+	if octets > smallText && credible {
 		var last [1]byte
 		if n, err := file.ReadAt(last[:], octets-1); err != nil || n == 1 && last[0] == '\n' {
-			e.size = named
+			if e.size = told.size; told.ready && octets == told.size {
+				e.flags |= wireReady
+			}
 			return err
 		}
 	}

@@ -80,6 +80,30 @@ func sizeOf(base string) (size int64, ok bool) {
 	return w, true
 }
 
+// readyField, in a base name beside S= and W= that are the same, says that
+// dot-stuffing adds no octets. Only [Store.Deliver] writes it, where all line
+// ends are CRLF too: the text is wire-ready.
+const readyField = ",D=0"
+
+// readyOf reports whether a base name, whose size is believed, says that the
+// text is wire-ready.
+func readyOf(base string) bool {
+	var s, w string
+	ready := false
+	_, fields, _ := strings.Cut(base, ",")
+	for field := range strings.SplitSeq(fields, ",") {
+		switch {
+		case strings.HasPrefix(field, "S="):
+			s = field[2:]
+		case strings.HasPrefix(field, "W="):
+			w = field[2:]
+		case field == readyField[1:]:
+			ready = true
+		}
+	}
+	return ready && s != "" && s == w
+}
+
 // octets parses a size of at most 15 decimal digits; -1: it is none.
 func octets(s string) int64 {
 	if len(s) == 0 || len(s) > 15 {

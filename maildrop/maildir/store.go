@@ -46,6 +46,10 @@ type Store struct {
 	// Hostname is this machine's part of the names of delivered messages.
 	// Empty: [os.Hostname].
 	Hostname string
+	// SaveCRLF: what is delivered is kept with CRLF line ends, as it goes out.
+	// Where no line begins with a dot, its name says so, and it can be sent
+	// without being looked at.
+	SaveCRLF bool
 	// Index remembers what was served last, by maildrop. nil: every message is
 	// looked at whenever its maildrop is opened.
 	Index *index.Cache
@@ -84,6 +88,17 @@ func (s *Store) Open(ctx context.Context, l maildrop.Lease) (maildrop.Box, error
 		return nil, fmt.Errorf("open %q: %w", l.Name(), err)
 	}
 	return b, nil
+}
+
+// AcceptUIDs forgets what was served last of the maildrop called name, so that
+// the next session is served whatever unique-ids there are then. It reports
+// whether anything was remembered.
+func (s *Store) AcceptUIDs(name string) (bool, error) {
+	path, err := s.path(name)
+	if err != nil {
+		return false, err
+	}
+	return s.Index.Forget(path)
 }
 
 // errNoMaildir means that a directory below the root is missing.
