@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"kpopd/maildrop/durable"
 	"kpopd/maildrop/migrate"
 	"kpopd/testenv"
 )
@@ -55,7 +54,7 @@ func shown(t testing.TB, addr string) []string {
 	return lists[0]
 }
 
-// texts puts messages into a new Maildir.
+// putMail puts messages into a new Maildir.
 func putMail(t testing.TB, maildir string, names ...string) {
 	t.Helper()
 	for _, sub := range []string{"tmp", "new", "cur"} {
@@ -76,31 +75,6 @@ func readList(t testing.TB, maildir string) *migrate.UIDList {
 	l, err := migrate.ReadUIDList(f.Name(), f)
 	must(t, err)
 	return l
-}
-
-// imported returns what an import makes of a Maildir, "unique-id size" by
-// number.
-func imported(t testing.TB, maildir string, c migrate.DovecotPOP3) (all []string) {
-	t.Helper()
-	old, err := readList(t, maildir).Messages(c)
-	must(t, err)
-	d, err := durable.Open(maildir)
-	must(t, err)
-	defer d.Close()
-	m, err := migrate.OpenMaildir(d)
-	must(t, err)
-	defer m.Close()
-	r, err := migrate.ByName(old, m.Messages())
-	must(t, err)
-	if len(r.Ambiguous)+len(r.New)+len(r.Gone) > 0 {
-		t.Errorf("ambiguous %q, new %q, gone %v", r.Ambiguous, r.New, r.Gone)
-	}
-	for _, row := range r.List.All() {
-		if !row.Hidden {
-			all = append(all, fmt.Sprintf("%s %d", row.UID, row.Size))
-		}
-	}
-	return all
 }
 
 // formats are unique-ids as administrators have them, and all of the language
