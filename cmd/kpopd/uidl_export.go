@@ -47,7 +47,7 @@ func uidlExportCommand(stdout, stderr io.Writer) *cli.Command {
 				}
 				defer e.dir.Close()
 			}
-			if e.offline, err = openOffline(path, stderr); err != nil {
+			if e.mailroom, err = openMailroom(path, stderr); err != nil {
 				return err
 			}
 			defer e.close()
@@ -58,7 +58,7 @@ func uidlExportCommand(stdout, stderr io.Writer) *cli.Command {
 
 // An exporter is one call of uidl export.
 type exporter struct {
-	*offline
+	*mailroom
 	dir     *durable.Dir // nil: each Maildir
 	to      string
 	partial bool
@@ -75,7 +75,7 @@ func (e *exporter) run(ctx context.Context, name string) error {
 	if e.to == "capture" {
 		return e.capture(ctx, name, drop)
 	}
-	maildir, err := e.maildir(name)
+	maildir, err := openMaildirOf(e.file, name)
 	if err != nil {
 		return err
 	}

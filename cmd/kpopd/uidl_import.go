@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v3"
 	"golang.org/x/sys/unix"
 
+	"kpopd/maildrop"
 	"kpopd/maildrop/durable"
 	"kpopd/maildrop/migrate"
 	"kpopd/maildrop/uidl"
@@ -49,7 +50,7 @@ func uidlImportCommand(stdout, stderr io.Writer) *cli.Command {
 			if err != nil {
 				return err
 			}
-			if im.offline, err = openOffline(path, stderr); err != nil {
+			if im.mailroom, err = openMailroom(path, stderr); err != nil {
 				return err
 			}
 			defer im.close()
@@ -58,25 +59,9 @@ func uidlImportCommand(stdout, stderr io.Writer) *cli.Command {
 	}
 }
 
-// eachName calls run with each maildrop that the command line names. What went
-// wrong with one does not spare the others, and the user is told.
-func eachName(ctx context.Context, cmd *cli.Command, stderr io.Writer, run func(context.Context, string) error) error {
-	if !cmd.Args().Present() {
-		return usagef("uidl %s: a NAME is needed", cmd.Name)
-	}
-	var failed error
-	for _, name := range cmd.Args().Slice() {
-		if err := run(ctx, name); err != nil {
-			fmt.Fprintf(stderr, "kpopd: uidl %s: %s: %v\n", cmd.Name, name, err)
-			failed = errReported
-		}
-	}
-	return failed
-}
-
 // An importer is one call of uidl import.
 type importer struct {
-	*offline
+	*mailroom
 	out                   io.Writer
 	from, path, hidden    string
 	dovecot               migrate.DovecotPOP3
@@ -110,12 +95,14 @@ func (im *importer) settings(cmd *cli.Command) (err error) {
 
 // run imports the unique-ids of one maildrop.
 func (im *importer) run(ctx context.Context, name string) error {
-	lease, err := im.lock(ctx, name)
-	if err != nil {
+	if err := maildrop.CheckName(name); err != nil {
 		return err
 	}
-	defer lease.Release()
-	dir, err := im.maildir(name)
+	return im.with(ctx, name, func(maildrop.Lease) error { return im.locked(ctx, name) })
+}
+
+func (im *importer) locked(ctx context.Context, name string) error {
+	dir, err := openMaildirOf(im.file, name)
 	if err != nil {
 		return err
 	}

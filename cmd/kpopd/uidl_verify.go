@@ -34,7 +34,7 @@ func uidlVerifyCommand(stdout, stderr io.Writer) *cli.Command {
 					return err
 				}
 			}
-			if v.offline, err = openOffline(path, stderr); err != nil {
+			if v.mailroom, err = openMailroom(path, stderr); err != nil {
 				return err
 			}
 			defer v.close()
@@ -45,7 +45,7 @@ func uidlVerifyCommand(stdout, stderr io.Writer) *cli.Command {
 
 // A verifier is one call of uidl verify.
 type verifier struct {
-	*offline
+	*mailroom
 	old  *oldServer // nil: file
 	file string
 	out  io.Writer
