@@ -197,7 +197,7 @@ maildrop "maildir" {
 			PAC:            config.PACIfValid,
 		},
 		Accounts: make([]config.Account, 1),
-		Maildrop: config.Maildrop{Kind: "maildir", Root: "/srv/mail"},
+		Maildrop: config.Maildrop{Kind: "maildir", Root: "/srv/mail", UIDLChangeLimit: 20},
 		Throttle: config.Throttle{Enabled: true, FailuresPerMinute: 20, Delay: time.Second, MaxDelay: 10 * time.Second},
 		Limits:   config.Limits{Connections: 20000, ConnectionsPerAddress: 100, ConnectionsPerUser: 20, MemoryBeforeLogin: 64 << 20},
 		Log:      config.Log{Format: "text"},

@@ -20,6 +20,9 @@ type Maildrop struct {
 	// Root is the directory that nothing leads out of: what path has before
 	// its first ${, without the slash at its end.
 	Root string
+	// UIDLChangeLimit is the share, in percent, of a maildrop's unique-ids above
+	// which a change of them is refused. Default: 20. 100: nothing is refused.
+	UIDLChangeLimit int
 
 	// SaveCRLF: what kpopd delivers is kept with CRLF line ends. Only a
 	// "maildir" has it. Default: as it comes.
@@ -29,6 +32,8 @@ type Maildrop struct {
 	path  hclsyntax.Expression
 	funcs map[string]function.Function
 }
+
+const defaultUIDLChangeLimit = 20
 
 func (f *File) readMaildrop(d *decoder, b *hclsyntax.Block) {
 	m := &f.Maildrop
@@ -40,9 +45,11 @@ func (f *File) readMaildrop(d *decoder, b *hclsyntax.Block) {
 		return
 	}
 	var whole *Expression
+	m.UIDLChangeLimit = defaultUIDLChangeLimit
 	fields := []field{must("path", expression(&whole, pathVariables, isText))}
 	if m.Kind == "maildir" {
-		fields = append(fields, may("save_crlf", value(boolean(&m.SaveCRLF))))
+		fields = append(fields, may("save_crlf", value(boolean(&m.SaveCRLF))),
+			may("uidl_change_limit", value(percent(&m.UIDLChangeLimit, 1))))
 	}
 	m.Place = d.block(b, schema{what: "maildrop", fields: fields})
 	if whole == nil {
@@ -78,6 +85,55 @@ func (m *Maildrop) split(e *Expression) *complaint {
 	m.Root, m.funcs = clean, e.funcs
 	m.path = &hclsyntax.TemplateExpr{Parts: t.Parts[1:], SrcRange: t.SrcRange}
 	return nil
+}
+
+// Invertible reports whether NameOf can tell the name of a maildrop: the path
+// has ${maildrop} once, as it is.
+func (m *Maildrop) Invertible() bool {
+	_, _, ok := m.around()
+	return ok
+}
+
+// NameOf returns the name of the maildrop at a path below Root. ok is false
+// where none is there.
+func (m *Maildrop) NameOf(rel string) (name string, ok bool) {
+	before, after, ok := m.around()
+	name, isBefore := strings.CutPrefix(rel, before)
+	name, isAfter := strings.CutSuffix(name, after)
+	if !ok || !isBefore || !isAfter {
+		return "", false
+	}
+	path, err := m.RelPath(name)
+	return name, err == nil && path == rel
+}
+
+// around returns what is before and behind the only ${maildrop} of the path.
+func (m *Maildrop) around() (before, after string, ok bool) {
+	t, isTemplate := m.path.(*hclsyntax.TemplateExpr)
+	if !isTemplate {
+		return "", "", false
+	}
+	for _, part := range t.Parts {
+		switch e := part.(type) {
+		case *hclsyntax.LiteralValueExpr:
+			if e.Val.Type() != cty.String {
+				return "", "", false
+			}
+			if text := e.Val.AsString(); ok {
+				after += text
+			} else {
+				before += text
+			}
+		case *hclsyntax.ScopeTraversalExpr: // maildrop is the only variable here
+			if ok || len(e.Traversal) != 1 {
+				return "", "", false
+			}
+			ok = true
+		default:
+			return "", "", false
+		}
+	}
+	return before, after, ok
 }
 
 // RelPath returns the path, below Root, of the maildrop called name, which has

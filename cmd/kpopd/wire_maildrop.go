@@ -29,7 +29,7 @@ func (b *builder) maildrops() {
 		b.fail(m.At("path"), "The root of all maildrops, %s, is not a directory", m.Root)
 	}
 	b.next.indexes = cmp.Or(b.old.indexes, &index.Cache{Path: filepath.Join(b.file.StateDir, "index"), Log: b.log})
-	b.store = &maildir.Store{Root: m.Root, SaveCRLF: m.SaveCRLF, Index: b.next.indexes, Storm: 20, Path: func(name string) (string, error) {
+	b.store = &maildir.Store{Root: m.Root, SaveCRLF: m.SaveCRLF, Index: b.next.indexes, Storm: m.UIDLChangeLimit, Path: func(name string) (string, error) {
 		rel, err := m.RelPath(name)
 		if err != nil {
 			return "", fmt.Errorf("%w: %w", maildrop.ErrName, err)
@@ -123,6 +123,9 @@ type noRule struct{ why error }
 
 func (n noRule) Error() string        { return n.why.Error() }
 func (n noRule) Is(target error) bool { return target == auth.ErrUnknown }
+
+// locker locks maildrops by their names.
+func (b *builder) locker() maildrop.Locker { return byPlace{b.next.locker, b.file.Maildrop.RelPath} }
 
 // byPlace locks a maildrop by where it is kept, so that two names that lead to
 // one place are one maildrop.

@@ -25,7 +25,8 @@ listener "other" {
 }
 
 maildrop "maildir" {
-  path = "/srv/mail/${maildrop}"
+  path              = "/srv/mail/${maildrop}"
+  uidl_change_limit = 20
 }
 
 limits {

@@ -90,6 +90,17 @@ func (s *Store) Open(ctx context.Context, l maildrop.Lease) (maildrop.Box, error
 	return b, nil
 }
 
+// AcceptUIDs forgets what was served last of the maildrop called name, so that
+// the next session is served whatever unique-ids there are then. It reports
+// whether anything was remembered.
+func (s *Store) AcceptUIDs(name string) (bool, error) {
+	path, err := s.path(name)
+	if err != nil {
+		return false, err
+	}
+	return s.Index.Forget(path)
+}
+
 // errNoMaildir means that a directory below the root is missing.
 var errNoMaildir = errors.New("no such maildir")
 

@@ -24,6 +24,8 @@ type Instance struct {
 	// may change about messages while sessions go on, such as flags. nil:
 	// nothing can be.
 	Disturb func(t *testing.T, name string)
+	// Policy is on what terms sessions have maildrops. The suite holds on all.
+	Policy maildrop.Policy
 }
 
 // patience bounds each test of the suite.
@@ -98,7 +100,7 @@ func (s *suite) deliver(name string, texts ...string) {
 // open opens name in st; the test's end closes it.
 func (s *suite) open(st maildrop.Store, name string) *maildrop.Drop {
 	s.Helper()
-	d, err := maildrop.Open(s.ctx, name, s.locker, st)
+	d, err := s.Policy.Open(s.ctx, name, s.locker, st)
 	if err != nil {
 		s.Fatalf("Open(%q): %v", name, err)
 	}

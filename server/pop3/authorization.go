@@ -3,6 +3,7 @@ package pop3
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -216,11 +217,13 @@ func proof(id auth.Identity) []slog.Attr {
 func (s *session) refused(ctx context.Context, id auth.Identity, err error) error {
 	reply := asReply(err)
 	reason := auth.Reason(err)
-	switch reply.Code {
-	case CodeInUse:
+	switch {
+	case reply.Code == CodeInUse:
 		reason = "in-use"
-	case CodeLoginDelay:
+	case reply.Code == CodeLoginDelay:
 		reason = "login-delay"
+	case errors.Is(err, maildrop.ErrStorm):
+		reason = "unique-ids-would-change"
 	}
 	s.c.Record(ctx, server.Event{Kind: server.EventRefused, User: clip(id.User), Mechanism: id.Mechanism,
 		Source: id.Source, Reason: reason, Err: err, Attrs: proof(id)})
