@@ -85,10 +85,11 @@ listener "kpop" {
 # that do not ask for UTF-8 mode (RFC 6856), as hardly any does. "as-is", which is the
 # default, sends it as it is: much mail from before UTF-8 is so, and clients have always
 # been sent it. "surrogate" sends a message in ASCII of the same size in its place
-# (RFC 6858): names and subjects are encoded, an address that is not ASCII becomes
-# invalid@internationalized-address.invalid, other such fields are left out, and where a
-# subject needs more room, traces such as Received are. Where there is no room, and with
-# "refuse" always, the answer is -ERR [UTF8], and the message stays.
+# (RFC 6858): names and subjects are encoded, an address that is not ASCII becomes one
+# that is invalid, and other such fields are left out; where that needs more room, so are
+# signatures and traces such as Received, and where it finds none, _ stands for what is
+# not ASCII. With "refuse", and for a header of more than 64 KiB, the answer is
+# -ERR [UTF8], and the message stays.
 
 # SDPS is Demon's Standard Dial-up POP3 Service, for hosts that collect the mail of
 # all their users. The account is the host's: a login as user@host takes the
