@@ -73,6 +73,7 @@ func program(stdout, stderr io.Writer) *cli.Command {
 			expireCommand(stdout, stderr),
 			undeleteCommand(stdout, stderr),
 			userCommand(stdout, stderr),
+			uidlCommand(stdout, stderr),
 			relayCommand(stdout),
 			versionCommand(stdout),
 		},

@@ -94,6 +94,9 @@ func facts(id auth.Identity, p auth.Peer, l *config.Listener) config.Facts {
 	if i := strings.LastIndexByte(id.User, '@'); i >= 0 {
 		f.Domain = id.User[i+1:]
 	}
+	if id.Domain != "" {
+		f.Domain = id.Domain
+	}
 	if l.SDPS {
 		f.SDPSUser, f.SDPSHost = id.Recipient, id.User
 	}
