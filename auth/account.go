@@ -23,6 +23,9 @@ type Account struct {
 	AllowAuthzid func(id Identity, p Peer) (bool, error)
 	// AllowAuthzidFrom is where it may do so from. Zero: nowhere.
 	AllowAuthzidFrom Networks
+	// Terms are on what terms the rule gives a maildrop. They mean nothing here
+	// and go into the Grant.
+	Terms any
 }
 
 // Accounts are rules, of which the first that matches decides.
@@ -34,6 +37,8 @@ type Grant struct {
 	// Rule is the name of the rule that decided about the one who was proven.
 	// "": none, the maildrop is that of a name.
 	Rule string
+	// Terms are those of the rule that gave the maildrop. nil: none did.
+	Terms any
 	// Recipient is whose mail alone may be seen of the maildrop, and Host whose
 	// account it is, where that is asked for; see [Identity]. Host is empty
 	// where the login is not of SDPS.
@@ -85,14 +90,14 @@ func (a Accounts) Decide(id Identity, p Peer, trace func(Step)) (Grant, error) {
 	}
 	name, rule, err := a.resolve(id, p, trace)
 	if err != nil || isOwn(id, name) {
-		return Grant{Maildrop: name, Rule: rule.Name}, err
+		return Grant{Maildrop: name, Rule: rule.Name, Terms: rule.Terms}, err
 	}
 	if err := rule.impersonates(id, p); err != nil {
 		return Grant{Rule: rule.Name}, err
 	}
 	other := Identity{User: id.Authzid, Recipient: id.Recipient, Mechanism: id.Mechanism, Source: id.Source}
-	name, _, err = a.resolve(other, p, trace)
-	return Grant{Maildrop: name, Rule: rule.Name, Impersonates: true}, err
+	name, gave, err := a.resolve(other, p, trace)
+	return Grant{Maildrop: name, Rule: rule.Name, Terms: gave.Terms, Impersonates: true}, err
 }
 
 // isOwn reports whether id asks for nothing but itself or its maildrop, name.

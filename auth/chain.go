@@ -22,10 +22,10 @@ import (
 // [Decoyer]: neither the reply nor the time tells a client who exists, or where.
 //
 // Credentials that can never be right are refused in the same way before any
-// authenticator is asked: an empty or malformed user, an empty password, which
-// to many directories is an anonymous bind that succeeds (RFC 4513 §5.1.2), a
-// NUL in either, names above 255 octets and passwords above 1024; a token that
-// is no b64token (RFC 6750 §2.1) or longer than [MaxToken].
+// authenticator is asked: an empty or malformed user, and one that [IsProhibited];
+// an empty password, which to many directories is an anonymous bind that succeeds
+// (RFC 4513 §5.1.2), a NUL in either, names above 255 octets and passwords above
+// 1024; a token that is no b64token (RFC 6750 §2.1) or longer than [MaxToken].
 type Chain []Authenticator
 
 var _ Authenticator = Chain(nil)
@@ -180,7 +180,7 @@ func unfitUser(user string) string {
 	switch {
 	case user == "":
 		return "empty-user"
-	case !isName(user, maxName):
+	case !isName(user, maxName) || IsProhibited(user):
 		return "malformed-user"
 	}
 	return ""

@@ -37,6 +37,28 @@ func Prepare(s string) (string, bool) {
 	return prepared, true
 }
 
+// IsProhibited reports whether s is no UTF-8 (RFC 3629) or has a character that
+// SASLprep prohibits (RFC 4013 §2.3), private ones and those that turn the
+// direction of a text among them. RFC 6856 §2.2 has such names refused, and such
+// passwords in UTF-8. Characters newer than its tables are not prohibited: what
+// a client writes is a query (RFC 3454 §7).
+func IsProhibited(s string) bool {
+	return !isPrintableASCII(s) && (!utf8.ValidString(s) || strings.ContainsFunc(s, isProhibited))
+}
+
+func isProhibited(r rune) bool {
+	if _, nothing := stringprep.TableB1[r]; nothing {
+		return false // it is mapped away before
+	}
+	for _, t := range [...]stringprep.Set{stringprep.TableC2_1, stringprep.TableC2_2, stringprep.TableC3, stringprep.TableC4,
+		stringprep.TableC5, stringprep.TableC6, stringprep.TableC7, stringprep.TableC8, stringprep.TableC9} {
+		if t.Contains(r) {
+			return true
+		}
+	}
+	return false
+}
+
 // Loose returns what all spellings have in common that a directory may take for
 // one name. Active Directory compares by the sort keys of Windows, to which
 // case, width and accents do not matter, nor what has no weight, so that Álice

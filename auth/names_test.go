@@ -64,3 +64,19 @@ func TestLoose(t *testing.T) {
 		}
 	}
 }
+
+// RFC 4013 §2.3, of which RFC 6856 §2.2 speaks.
+func TestIsProhibited(t *testing.T) {
+	for _, s := range []string{"\xff", "m\xfcller", "a\u0000b", "a\u007f", "\u0080", "\u06dd", "\ue000", "\U000f0000", "\ufdd0", "\ufffe", "\ufffd", "\u2ff0", "\u0340", "\u202e", "\U000e0041", "\ufff9"} {
+		if !auth.IsProhibited(s) {
+			t.Errorf("%q is not prohibited", s)
+		}
+	}
+	// U+200D and U+00AD are mapped to nothing, U+00A0 to a space, and U+1F600 is
+	// newer than the tables.
+	for _, s := range []string{"", "alice", "müller", "mu\u0308ller", "a\u200db", "a\u00adb", "a\u00a0b", "\u0627\u0031", "アリス", "\U0001f600"} {
+		if auth.IsProhibited(s) {
+			t.Errorf("%q is prohibited", s)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -28,6 +29,9 @@ type Account struct {
 	// AllowAuthzidFrom are where it may do so from. Required with
 	// allow_authzid: nobody acts as another from everywhere by accident.
 	AllowAuthzidFrom []Origin
+	// LoginDelay is how long after a login to the maildrop the next one is
+	// refused (RFC 2449 §6.5), at most 24h. Default: 0, it is not.
+	LoginDelay time.Duration
 }
 
 // ErrName means that an expression made something that is not acceptable as
@@ -46,6 +50,7 @@ func (f *File) readAccount(d *decoder, b *hclsyntax.Block) {
 		must("maildrop", expression(&a.maildrop, loginVariables, isText)),
 		may("allow_authzid", expression(&a.allowAuthzid, loginVariables, isPermission)),
 		may("allow_authzid_from", value(list(&a.AllowAuthzidFrom, origin))),
+		may("login_delay", value(duration(&a.LoginDelay, time.Second, 24*time.Hour, ""))),
 	}})
 	d.checkImpersonation(a.Place)
 	f.Accounts = append(f.Accounts, a)
@@ -60,6 +65,37 @@ func (d *decoder) checkImpersonation(p Place) {
 	case from && !whom:
 		d.errorf(p.At("allow_authzid_from"), "Argument without effect", "The rule lets nobody act as somebody else: there is no allow_authzid.")
 	}
+}
+
+// LoginDelays returns the delays of all maildrops that the rules can give, that
+// of the rule which holds where none matches among them.
+func (f *File) LoginDelays() (all []time.Duration) {
+	for i := range f.Accounts {
+		a := &f.Accounts[i]
+		if a.keepsOut() {
+			continue
+		}
+		all = append(all, a.LoginDelay)
+		if a.when == nil && a.always() {
+			return all
+		}
+	}
+	return append(all, 0)
+}
+
+// keepsOut reports whether the rule gives no maildrop to anybody.
+func (a *Account) keepsOut() bool {
+	v, diags := a.maildrop.expr.Value(&hcl.EvalContext{Variables: unknowns(a.maildrop.names, a.maildrop.attrs), Functions: a.maildrop.funcs})
+	return !diags.HasErrors() && v.IsKnown() && !v.IsNull() && v.Type() == cty.String && v.AsString() == ""
+}
+
+// always reports whether the rule's maildrop can be told of everybody.
+func (a *Account) always() bool {
+	return len(a.maildrop.attrs) == 0 && !slices.Contains(a.maildrop.names, "local_user") && !callsRegex(a.maildrop.expr)
+}
+
+func callsRegex(expr hclsyntax.Expression) bool {
+	return slices.ContainsFunc(callsIn(expr), func(c *hclsyntax.FunctionCallExpr) bool { return c.Name == "regex" })
 }
 
 // Match returns nil if the rule is for a client with these facts. It is not,

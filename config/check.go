@@ -14,6 +14,7 @@ func (d *decoder) checkFile(f *File, implied bool) {
 	d.checkLocalUser(f)
 	d.checkAttrs(f)
 	d.checkRecorded(f)
+	d.checkRetentions(f)
 	if implied {
 		if f.TLS == nil {
 			d.errorf(f.Header, "Missing block", "The default listeners need a tls block. Without one, write listener blocks that say tls = \"off\".")
@@ -138,7 +139,7 @@ func (d *decoder) checkClients(f *File, l *Listener) {
 
 // checkOther checks a listener for LMTP or the administrator.
 func (d *decoder) checkOther(f *File, l *Listener) {
-	for _, name := range []string{"login_without_tls", "client_certificates", "mechanisms", "login_timeout", "autologout", "sdps", "sdps_separators"} {
+	for _, name := range []string{"login_without_tls", "client_certificates", "mechanisms", "login_timeout", "autologout", "language", "utf8_messages", "sdps", "sdps_separators"} {
 		if l.has(name) {
 			d.errorf(l.At(name), "Argument without effect", "Nobody logs in to a listener for %s.", l.Protocol)
 		}

@@ -60,6 +60,8 @@ listener "pop3s" {
   #client_certificates = "request"               # none | request | require; absent: request
                                                  # where EXTERNAL takes them, else none
   #allow_from          = ["192.0.2.0/24", "2001:db8::/32"]
+  #language            = "de"                    # of replies after LANG *: en | de | es | fr | ja
+  #utf8_messages       = "surrogate"             # as-is | surrogate | refuse, see below
   #sdps                = true                    # see below
   #sdps_separators     = "@+"                    # the last in a name counts
   #proxy_protocol_from = ["192.0.2.5"]           # (later) must send a PROXY header
@@ -78,6 +80,15 @@ listener "kpop" {
   protocol = "kpop"
   tls      = "starttls"
 }
+
+# utf8_messages is about mail with characters beyond ASCII in its header, for clients
+# that do not ask for UTF-8 mode (RFC 6856), as hardly any does. "as-is", which is the
+# default, sends it as it is: much mail from before UTF-8 is so, and clients have always
+# been sent it. "surrogate" sends a message in ASCII of the same size in its place
+# (RFC 6858): names and subjects are encoded, an address that is not ASCII becomes
+# invalid@internationalized-address.invalid, other such fields are left out, and where a
+# subject needs more room, traces such as Received are. Where there is no room, and with
+# "refuse" always, the answer is -ERR [UTF8], and the message stays.
 
 # SDPS is Demon's Standard Dial-up POP3 Service, for hosts that collect the mail of
 # all their users. The account is the host's: a login as user@host takes the
@@ -339,15 +350,47 @@ account {
   maildrop = ""
 }
 
+# Each rule may say on what terms it gives a maildrop. login_delay: after a login
+# to the maildrop, by whomever and at whichever server of this state_dir, another
+# within that time gets [LOGIN-DELAY], if its proof is right. A login that is
+# refused does not count; one whose session breaks off does. CAPA says LOGIN-DELAY.
 account {
   maildrop = lower(user)
+  #login_delay = "5m" # 1s to 24h; absent: none
+}
+
+# ------------------------------------------------------------------- retention
+# After how many days from its delivery a message is removed, whether or not it
+# was fetched; the first block that names a maildrop decides, and what none names
+# stays. It is about maildrops, not people: who removes old mail meets nobody who
+# logs in. CAPA says EXPIRE: before login the least of all, afterwards that of the
+# maildrop. Without any such block it says nothing.
+
+retention {
+  maildrops = ["partner/*", "archiver"] # '*' is any text without a slash; absent: all
+  expire    = "30d"                     # "1d" to "3660d"
+}
+
+retention {
+  expire = "never"
 }
 
 # -------------------------------------------------------------------- maildrop
 # What precedes the first ${ is the root of the store; nothing leads out of it.
+#
+# save_crlf: mail that kpopd delivers is kept with CRLF line ends, as it goes out.
+# Without TLS large messages are then sent by the kernel, without being copied;
+# they take some 2 % more space. Other deliverers' mail stays as it is.
 
 maildrop "maildir" {
-  path = "/srv/mail/${maildrop}/Maildir"
+  path      = "/srv/mail/${maildrop}/Maildir"
+  save_crlf = false
+
+  # Where more than this share of the unique-ids that were served last, and ten of
+  # them, would be others for the same messages, as after a restore that renamed
+  # files, clients would fetch it all again. Nobody is let in until the unique-ids
+  # are back, or "kpopd uidl accept" says that it is so. "100%": everybody is.
+  uidl_change_limit = "20%"
 }
 
 # ------------------------------------------------------------------- the rest

@@ -41,11 +41,14 @@ type File struct {
 	// auth_to_local the last ones are: a login name is the maildrop, and so is
 	// the local name of a ticket; without one there is none.
 	Accounts []Account
-	Maildrop Maildrop // required
-	Throttle Throttle
-	Limits   Limits
-	Log      Log
-	Audit    *Audit // nil: none
+	// Retentions say how long mail is kept; the first that names a maildrop
+	// decides. Default: nil, nothing is said of it.
+	Retentions []Retention
+	Maildrop   Maildrop // required
+	Throttle   Throttle
+	Limits     Limits
+	Log        Log
+	Audit      *Audit // nil: none
 
 	// Read names the files that were read: the configuration, and what file()
 	// read. A change of any of them is a reason to load again.
@@ -154,6 +157,7 @@ func (d *decoder) file(f *File, bodies []*hclsyntax.Body, header Range) {
 			{name: "kerberos", single: true, read: f.readKerberos},
 			{name: "authenticator", labels: []string{"kind", "name"}, read: f.readAuthenticator},
 			{name: "account", read: f.readAccount},
+			{name: "retention", read: f.readRetention},
 			{name: "maildrop", labels: []string{"kind"}, single: true, required: true, read: f.readMaildrop},
 			{name: "throttle", single: true, read: f.readThrottle},
 			{name: "limits", single: true, read: f.readLimits},

@@ -54,6 +54,24 @@ const (
 	CertificatesRequire ClientCertificates = "require"
 )
 
+// A Language is one that replies can be in (RFC 5646).
+type Language string
+
+// Languages are all that there are.
+func Languages() []Language { return []Language{"en", "de", "es", "fr", "ja"} }
+
+// A UTF8Messages is what becomes of a message that needs UTF-8 mode, for a client
+// without it.
+type UTF8Messages string
+
+// The choices: the message itself, as servers have always sent 8-bit headers; one
+// in ASCII that stands for it (RFC 6858); none.
+const (
+	UTF8AsIs      UTF8Messages = "as-is"
+	UTF8Surrogate UTF8Messages = "surrogate"
+	UTF8Refuse    UTF8Messages = "refuse"
+)
+
 // A Listener is one port.
 type Listener struct {
 	Place
@@ -94,6 +112,14 @@ type Listener struct {
 	// Autologout is how long a client may be silent after that, at least 10m
 	// (RFC 1939 §3). Default: 10m.
 	Autologout time.Duration
+	// Language is that of replies to clients which ask for the one that is
+	// preferred here, by LANG * (RFC 6856 §3): "en", "de", "es", "fr" or "ja".
+	// Default: "en".
+	Language Language
+	// UTF8Messages is what clients get that do not ask for UTF-8 mode (RFC 6856
+	// §2.1) of messages with characters beyond ASCII in their headers: "as-is",
+	// "surrogate" or "refuse". Default: "as-is".
+	UTF8Messages UTF8Messages
 	// SDPS speaks Demon's Standard Dial-up POP3 Service: a login as user@host
 	// takes the proof of host, and sees of its maildrop the mail for user; *ENV
 	// tells a message's envelope. Default: false.
@@ -108,7 +134,7 @@ func (f *File) readListener(d *decoder, b *hclsyntax.Block) {
 		d.errorf(b.DefRange(), "Too many listeners", "There may be %d listeners.", maxListeners)
 		return
 	}
-	l := Listener{Name: b.Labels[0], LoginWithoutTLS: ClearTickets, LoginTimeout: time.Minute, Autologout: 10 * time.Minute, SDPSSeparators: "@+"}
+	l := Listener{Name: b.Labels[0], LoginWithoutTLS: ClearTickets, LoginTimeout: time.Minute, Autologout: 10 * time.Minute, Language: "en", UTF8Messages: UTF8AsIs, SDPSSeparators: "@+"}
 	l.Place = d.block(b, schema{what: "listener", blocks: []block{
 		{name: "network", labels: []string{"name"}, read: l.readNetwork},
 	}, fields: []field{
@@ -123,6 +149,8 @@ func (f *File) readListener(d *decoder, b *hclsyntax.Block) {
 		may("login_timeout", value(duration(&l.LoginTimeout, 5*time.Second, 10*time.Minute, ""))),
 		// RFC 1939 §3: such a timer MUST be of at least 10 minutes' duration.
 		may("autologout", value(duration(&l.Autologout, 10*time.Minute, 24*time.Hour, " (RFC 1939 §3)"))),
+		may("language", value(oneOf(&l.Language, Languages()...))),
+		may("utf8_messages", value(oneOf(&l.UTF8Messages, UTF8AsIs, UTF8Surrogate, UTF8Refuse))),
 		may("sdps", value(boolean(&l.SDPS))),
 		may("sdps_separators", value(separators(&l.SDPSSeparators))),
 	}})
@@ -154,7 +182,7 @@ func (l *Listener) collects() bool { return l.Protocol == POP3 || l.Protocol == 
 func defaultListeners(at Range, kerberos bool) []Listener {
 	one := func(name, addr string, p Protocol, mode TLSMode) Listener {
 		return Listener{Place: Place{Header: at}, Name: name, Address: Address{"tcp", addr}, Protocol: p, TLS: mode,
-			LoginWithoutTLS: ClearTickets, LoginTimeout: time.Minute, Autologout: 10 * time.Minute, SDPSSeparators: "@+"}
+			LoginWithoutTLS: ClearTickets, LoginTimeout: time.Minute, Autologout: 10 * time.Minute, Language: "en", UTF8Messages: UTF8AsIs, SDPSSeparators: "@+"}
 	}
 	all := []Listener{
 		one("pop3", ":110", POP3, TLSStart),

@@ -176,7 +176,7 @@ maildrop "maildir" {
 `)
 	listener := func(name, addr string, p config.Protocol, mode config.TLSMode) config.Listener {
 		return config.Listener{Name: name, Address: config.Address{Network: "tcp", Addr: addr}, Protocol: p, TLS: mode,
-			LoginWithoutTLS: config.ClearTickets, LoginTimeout: time.Minute, Autologout: 10 * time.Minute, SDPSSeparators: "@+"}
+			LoginWithoutTLS: config.ClearTickets, LoginTimeout: time.Minute, Autologout: 10 * time.Minute, Language: "en", UTF8Messages: config.UTF8AsIs, SDPSSeparators: "@+"}
 	}
 	want := &config.File{
 		Hostname: "pop.example.com",
@@ -197,7 +197,7 @@ maildrop "maildir" {
 			PAC:            config.PACIfValid,
 		},
 		Accounts: make([]config.Account, 1),
-		Maildrop: config.Maildrop{Kind: "maildir", Root: "/srv/mail"},
+		Maildrop: config.Maildrop{Kind: "maildir", Root: "/srv/mail", UIDLChangeLimit: 20},
 		Throttle: config.Throttle{Enabled: true, FailuresPerMinute: 20, Delay: time.Second, MaxDelay: 10 * time.Second},
 		Limits:   config.Limits{Connections: 20000, ConnectionsPerAddress: 100, ConnectionsPerUser: 20, MemoryBeforeLogin: 64 << 20},
 		Log:      config.Log{Format: "text"},
@@ -242,7 +242,7 @@ func TestEverything(t *testing.T) {
 		LoginWithoutTLS: config.ClearNone, Mechanisms: []string{"GSSAPI"},
 		AllowFrom:         prefixes("192.0.2.0/24", "2001:db8::/32", "198.51.100.7/32"),
 		ProxyProtocolFrom: prefixes("192.0.2.1/32"),
-		LoginTimeout:      30 * time.Second, Autologout: 90 * time.Minute, SDPS: true, SDPSSeparators: "+%",
+		LoginTimeout:      30 * time.Second, Autologout: 90 * time.Minute, Language: "ja", UTF8Messages: config.UTF8Refuse, SDPS: true, SDPSSeparators: "+%",
 	}
 	if diff := cmp.Diff(wantListener, f.Listeners[0], ignorePlaces); diff != "" {
 		t.Errorf("listener: -want +got:\n%s", diff)

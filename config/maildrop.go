@@ -20,11 +20,20 @@ type Maildrop struct {
 	// Root is the directory that nothing leads out of: what path has before
 	// its first ${, without the slash at its end.
 	Root string
+	// UIDLChangeLimit is the share, in percent, of a maildrop's unique-ids above
+	// which a change of them is refused. Default: 20. 100: nothing is refused.
+	UIDLChangeLimit int
+
+	// SaveCRLF: what kpopd delivers is kept with CRLF line ends. Only a
+	// "maildir" has it. Default: as it comes.
+	SaveCRLF bool
 
 	// path is what follows the root, with ${maildrop}. Required.
 	path  hclsyntax.Expression
 	funcs map[string]function.Function
 }
+
+const defaultUIDLChangeLimit = 20
 
 func (f *File) readMaildrop(d *decoder, b *hclsyntax.Block) {
 	m := &f.Maildrop
@@ -36,9 +45,13 @@ func (f *File) readMaildrop(d *decoder, b *hclsyntax.Block) {
 		return
 	}
 	var whole *Expression
-	m.Place = d.block(b, schema{what: "maildrop", fields: []field{
-		must("path", expression(&whole, pathVariables, isText)),
-	}})
+	m.UIDLChangeLimit = defaultUIDLChangeLimit
+	fields := []field{must("path", expression(&whole, pathVariables, isText))}
+	if m.Kind == "maildir" {
+		fields = append(fields, may("save_crlf", value(boolean(&m.SaveCRLF))),
+			may("uidl_change_limit", value(percent(&m.UIDLChangeLimit, 1))))
+	}
+	m.Place = d.block(b, schema{what: "maildrop", fields: fields})
 	if whole == nil {
 		return
 	}

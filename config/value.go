@@ -207,6 +207,22 @@ func size(dst *int64, low, high int64) setter {
 	})
 }
 
+// percent takes a string such as "20%", of low to 100.
+func percent(dst *int, low int) setter {
+	return text(func(v val, s string) *complaint {
+		digits, ok := strings.CutSuffix(s, "%")
+		n, err := strconv.ParseUint(digits, 10, 16)
+		switch {
+		case err != nil || !ok:
+			return complain(`%s is not a share such as "20%%".`, v.quote(s))
+		case int(n) < low || n > 100:
+			return complain(`It must be "%d%%" to "100%%".`, low)
+		}
+		*dst = int(n)
+		return nil
+	})
+}
+
 // brief formats a duration without the zero units of String.
 func brief(t time.Duration) string {
 	s := t.String()

@@ -13,6 +13,7 @@ import (
 // maildrop but by Update. One goroutine owns a Drop.
 type Drop struct {
 	lease   Lease
+	policy  Policy
 	box     Box
 	msgs    []Message
 	deleted []bool // nil: none
@@ -23,24 +24,17 @@ type Drop struct {
 	closed  bool
 }
 
-// Open locks the maildrop called name and opens it. Errors wrap ErrLocked,
-// ErrName, ErrNotExist or what the store says; then nothing stays locked.
+// Open locks the maildrop called name and opens it, as [Policy.Open] does on no
+// terms.
 func Open(ctx context.Context, name string, lk Locker, st Store) (*Drop, error) {
-	lease, err := lk.Lock(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	box, err := st.Open(ctx, lease)
-	if err != nil {
-		return nil, errors.Join(err, lease.Release())
-	}
-	d := &Drop{lease: lease, box: box, msgs: box.Messages()}
-	d.recount()
-	return d, nil
+	return Policy{}.Open(ctx, name, lk, st)
 }
 
 // Name returns the name of the maildrop.
 func (d *Drop) Name() string { return d.lease.Name() }
+
+// Policy returns the terms on which the session has the maildrop.
+func (d *Drop) Policy() Policy { return d.policy }
 
 // Lost is closed when the session no longer has the maildrop: the lock was
 // lost, or Close released it. What was not updated by then stays.
@@ -93,6 +87,27 @@ func (d *Drop) Retrieve(ctx context.Context, n int) (Content, error) {
 	return d.box.Retrieve(ctx, n-1)
 }
 
+// A Remeasurer is a Box whose store remembers sizes.
+type Remeasurer interface {
+	// Remeasure reads the message at index i, whose text was not as long as the
+	// listing says, and remembers its size for the views to come. This one
+	// stays as it is.
+	Remeasure(ctx context.Context, i int) error
+}
+
+// Remeasure has the store remember how long message n is now. It is for one
+// that proved not to be as long as announced. The Drop stays as it is. Its
+// errors are those of Retrieve.
+func (d *Drop) Remeasure(ctx context.Context, n int) error {
+	if _, err := d.Message(n); err != nil {
+		return err
+	}
+	if r, ok := d.box.(Remeasurer); ok {
+		return r.Remeasure(ctx, n-1)
+	}
+	return nil
+}
+
 // Delete marks message n; it goes with Update only. RFC 1939 §5, DELE. Besides
 // the errors of Message: ErrStale after Update or Close.
 func (d *Drop) Delete(n int) error {
@@ -143,8 +158,8 @@ func (d *Drop) Update(ctx context.Context) error {
 	return d.outcome
 }
 
-// remove removes the marked messages under a context that ends when the lock
-// is lost.
+// remove removes the marked messages while it holds the lock, under a context
+// that ends should that be lost all the same.
 func (d *Drop) remove(ctx context.Context) error {
 	var indexes []int
 	for i, marked := range d.deleted {
@@ -155,6 +170,11 @@ func (d *Drop) remove(ctx context.Context) error {
 	if len(indexes) == 0 {
 		return nil
 	}
+	release, err := Hold(d.lease)
+	if err != nil {
+		return fmt.Errorf("update %q: %w", d.Name(), err)
+	}
+	defer release()
 	ctx, cancel := context.WithCancelCause(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() {

@@ -30,6 +30,9 @@ var (
 	ErrDeleted = errors.New("maildrop: message is deleted")
 	// ErrVanished means that a message that was listed is gone or changed.
 	ErrVanished = errors.New("maildrop: message vanished or changed")
+	// ErrStorm means that messages which clients know have other unique-ids than
+	// they had, so many that clients would fetch all their mail again.
+	ErrStorm = errors.New("maildrop: unique-ids would change")
 	// ErrStale means a lease that was lost or released.
 	ErrStale = errors.New("maildrop: the lock was lost")
 )
@@ -51,8 +54,20 @@ type Content struct {
 	io.ReadCloser
 	// WireReady: every line ends with CRLF, the last one too, and none begins
 	// with a dot. The octets may go out as they are, by sendfile(2) where
-	// ReadCloser is an *os.File.
+	// ReadCloser is a [File].
 	WireReady bool
+}
+
+// A File is a text that is a file, or begins it. Who sends it by sendfile(2)
+// takes octets from the descriptor, and says so.
+type File interface {
+	io.ReadCloser
+	// Fd is the file's descriptor, at the position where the text goes on.
+	Fd() uintptr
+	// Len is how many octets of the text are left.
+	Len() int64
+	// Skip says that the next n octets have been taken from Fd.
+	Skip(n int64)
 }
 
 // A Box is a store's frozen view of one maildrop, owned by one goroutine.
@@ -90,7 +105,7 @@ type Locker interface {
 	Lock(ctx context.Context, name string) (Lease, error)
 }
 
-// A Lease is the lock of one maildrop for one session.
+// A Lease is the lock of one maildrop for one session. See [Hold] too.
 type Lease interface {
 	// Name is the maildrop's.
 	Name() string

@@ -3,14 +3,10 @@ package server
 // WireText appends text's lines on the wire to out, taking chunk octets at a
 // time, and returns it with their octets as WriteText counts them.
 func WireText(out, text []byte, chunk int, ready bool) ([]byte, int64) {
-	t := wireText{start: true}
+	t := wireText{start: true, ready: ready}
 	for len(text) > 0 {
 		n := min(chunk, len(text))
-		if ready {
-			out = t.appendReady(out, text[:n])
-		} else {
-			out = t.append(out, text[:n])
-		}
+		out = t.append(out, text[:n])
 		text = text[n:]
 	}
 	return t.finish(out), t.octets

@@ -132,7 +132,7 @@ func TestLayerSize(t *testing.T) {
 		if err := c.StartLayer(rot{999, 100}); err != nil {
 			return err
 		}
-		_, err := c.WriteText(strings.NewReader(text), false)
+		_, err := c.WriteText(strings.NewReader(text), -1, false)
 		return err
 	})
 	c, ended := f.connect("192.0.2.1")

@@ -16,7 +16,7 @@ var (
 
 const (
 	chunkSize = 64 << 10
-	keepMax   = 4 * flushAt // a buffer that grew beyond this is not kept
+	keepMax   = 2 * flushAt // a buffer that grew beyond this is not kept
 )
 
 func getReader(r io.Reader) *bufio.Reader {

@@ -59,7 +59,7 @@ type Endpoint struct {
 	// minutes, the least that RFC 1939 §3 allows.
 	IdleTimeout time.Duration
 	// WriteTimeout is the longest wait for a client to take one buffer of at
-	// most 192 KiB. Before login it ends soon after LoginTimeout does. 0: two
+	// most 96 KiB. Before login it ends soon after LoginTimeout does. 0: two
 	// minutes.
 	WriteTimeout time.Duration
 	// AllowFrom are the networks that may connect; empty: all.

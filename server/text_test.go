@@ -58,7 +58,7 @@ func naiveWireText(text []byte) (wire []byte, octets int64) {
 // it on both sides.
 func writeText(r io.Reader, ready bool) (got string, octets int64, err error) {
 	f := newFixture(func(_ context.Context, c *server.Conn) error {
-		octets, err = c.WriteText(r, ready)
+		octets, err = c.WriteText(r, -1, ready)
 		return err
 	})
 	c, _ := f.connect("192.0.2.1")
@@ -101,7 +101,7 @@ func TestWriteTextToNobody(t *testing.T) {
 	ended := make(chan error, 1)
 	f := newFixture(func(_ context.Context, c *server.Conn) error {
 		r := io.LimitReader(forever{}, 1<<40)
-		if _, err := c.WriteText(r, false); err != nil {
+		if _, err := c.WriteText(r, -1, false); err != nil {
 			t.Error(err)
 		}
 		_, err := c.ReadLine(100)

@@ -35,6 +35,10 @@ var packages = map[string]string{
 	"perl":         "perl",
 	"faketime":     "faketime",
 
+	"dovecot":               "dovecot-core",
+	"/usr/lib/dovecot/pop3": "dovecot-pop3d",
+	"/usr/lib/dovecot/imap": "dovecot-imapd",
+
 	"/usr/lib/cyrus/bin/pop3test": "cyrus-clients libsasl2-modules-gssapi-mit",
 }
 

@@ -49,7 +49,7 @@ as_root() {
 
 # What the tests call, by package. mmdebstrap makes the containers' base image
 # where no registry answers.
-packages='ca-certificates curl cyrus-clients faketime fetchmail gcc getmail6 gsasl krb5-admin-server krb5-kdc krb5-user ldap-utils
+packages='ca-certificates curl cyrus-clients dovecot-imapd dovecot-pop3d faketime fetchmail gcc getmail6 gsasl krb5-admin-server krb5-kdc krb5-user ldap-utils
 	ldb-tools libauthen-sasl-perl libc6-dev libgssapi-perl libgssapi3-heimdal libio-socket-ssl-perl libkrb5-dev
 	libnet-ssleay-perl libsasl2-modules-gssapi-mit mpop openssl perl python3 samba-ad-dc samba-ad-provision slapd
 	socat strace'

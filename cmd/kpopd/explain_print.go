@@ -66,6 +66,13 @@ type maildropSays struct {
 	// Holder is the process that has it open. 0: nobody, or not known.
 	Holder int    `json:"holder,omitempty"`
 	Error  string `json:"error,omitempty"`
+	// Terms are on what terms it is held.
+	Terms *termsSays `json:"terms,omitempty"`
+}
+
+type termsSays struct {
+	Expire     string `json:"expire,omitempty"` // as in the configuration
+	LoginDelay string `json:"login_delay,omitempty"`
 }
 
 type impersonateSays struct {
@@ -171,6 +178,7 @@ func (x *explanation) printVerdict(t table) {
 	if m := x.Maildrop; m != nil {
 		t.row("maildrop", m.Name)
 		t.row("path", m.Path, m.state())
+		m.Terms.print(t)
 	}
 	if x.LetIn {
 		t.row("verdict", "let in")
@@ -192,4 +200,12 @@ func (m *maildropSays) state() string {
 		state += ", " + m.Error
 	}
 	return state
+}
+
+func (x *termsSays) print(t table) {
+	for _, f := range [...][2]string{{"expire", x.Expire}, {"login_delay", x.LoginDelay}} {
+		if f[1] != "" {
+			t.row(f[0], f[1])
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io/fs"
 	"maps"
 	"net/netip"
 	"os"
@@ -255,6 +256,7 @@ func (e *explainer) decide() {
 	}
 	if err == nil {
 		e.out.Maildrop = e.onDisk(grant.Maildrop)
+		e.out.Maildrop.Terms = sayTerms(e.b.policy(grant))
 	}
 }
 
@@ -274,6 +276,20 @@ func (e *explainer) trace(s auth.Step) {
 	e.out.Rules = append(e.out.Rules, says)
 }
 
+// holder returns the process that has a maildrop locked. 0: none, or not known.
+func holder(dir, name string) (pid int, err error) {
+	k, err := lease.OpenExisting(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil // nobody has ever locked one
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer k.Close()
+	r, _, err := k.Holder(name)
+	return r.PID, err
+}
+
 // onDisk looks where a maildrop is, without touching it.
 func (e *explainer) onDisk(name string) *maildropSays {
 	says := &maildropSays{Name: name}
@@ -287,7 +303,7 @@ func (e *explainer) onDisk(name string) *maildropSays {
 	_, err = os.Stat(says.Path)
 	says.Exists = err == nil
 	if err == nil || os.IsNotExist(err) {
-		says.Holder, err = lease.Holder(filepath.Join(e.b.file.StateDir, "locks"), lockName(rel))
+		says.Holder, err = holder(locksDir(e.b.file), lockName(rel))
 	}
 	if err != nil {
 		says.Error = err.Error()

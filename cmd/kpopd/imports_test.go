@@ -60,7 +60,7 @@ func mayImport(from, to string) bool {
 		return to == "maildrop" || to == "maildrop/memory"
 	case top == "maildrop" && sub != "":
 		// What several stores share is below maildrop; it is no backend.
-		return toTop == "maildrop" && (toSub == "" || slices.Contains([]string{"durable"}, toSub))
+		return toTop == "maildrop" && (toSub == "" || slices.Contains([]string{"durable", "index", "uidl"}, toSub))
 	}
 	return false // server, auth and maildrop themselves import nothing of ours
 }
@@ -89,7 +89,7 @@ var third = []struct {
 	{"github.com/go-asn1-ber/", []string{"auth/ldap"}},
 	{"golang.org/x/crypto/cryptobyte", []string{"auth/krb5"}},
 	{"golang.org/x/net/dns/dnsmessage", []string{"testenv"}},
-	{"golang.org/x/sys/unix", []string{"auth/krb5", "maildrop/durable", "maildrop/lease", "maildrop/maildir", "maildrop/mbox", "maildrop/storetest", "server/audit", "testenv", "cmd/kpopd"}},
+	{"golang.org/x/sys/unix", []string{"auth/krb5", "maildrop/durable", "maildrop/index", "maildrop/lease", "maildrop/maildir", "maildrop/mbox", "maildrop/storetest", "maildrop/uidl", "server/audit", "testenv", "cmd/kpopd"}},
 }
 
 // mayUse says whether one of our packages may import from elsewhere: the

@@ -46,7 +46,7 @@ func TestReasons(t *testing.T) {
 	}
 	delete(explained, "reason")
 	source := readSources(t)
-	refusals := regexp.MustCompile(`(?:Refuse\(.*|= cause\{)"([a-z0-9-]+)"[,)]`).FindAllStringSubmatch(source, -1)
+	refusals := regexp.MustCompile(`(?:Refuse\(.*|= cause\{)"([a-z0-9-]+)"[,)}]`).FindAllStringSubmatch(source, -1)
 	if len(refusals) < 80 {
 		t.Fatalf("only %d refusals found", len(refusals))
 	}

@@ -16,8 +16,9 @@ import (
 	"kpopd/auth/oauth"
 	"kpopd/config"
 	"kpopd/maildrop"
+	"kpopd/maildrop/index"
 	"kpopd/maildrop/lease"
-	"kpopd/maildrop/maildir"
+	"kpopd/maildrop/pace"
 	"kpopd/server"
 	"kpopd/server/pop3"
 )
@@ -32,7 +33,8 @@ type parts struct {
 	stateDir string
 	locker   *lease.Locker
 	replay   *krb5.FileReplay
-	sizes    *maildir.Sizes
+	indexes  *index.Cache
+	logins   *pace.Logins
 	throttle *auth.Throttle
 	keytab   *krb5.Keytab
 	keytabAt string
@@ -123,19 +125,28 @@ func (b *builder) absent(at config.Range, what string) {
 // remembered there.
 func (b *builder) state() {
 	if b.old.locker != nil {
-		b.next.locker = b.old.locker
+		b.next.locker, b.next.logins = b.old.locker, b.old.logins
 		if b.old.stateDir != b.file.StateDir {
 			b.fail(b.file.At("state_dir"), "The state directory cannot move while the server runs: restart it")
 		}
 		return
 	}
-	l, err := lease.Open(filepath.Join(b.file.StateDir, "locks"))
+	l, err := lease.Open(locksDir(b.file))
 	if err != nil {
 		b.fail(b.file.At("state_dir"), "The state directory cannot be used: %v", err)
 		return
 	}
-	b.next.locker = l
+	logins, err := pace.Open(filepath.Join(b.file.StateDir, "logins"))
+	if err != nil {
+		b.fail(b.file.At("state_dir"), "The state directory cannot be used: %v", err)
+		return
+	}
+	logins.Log = b.log
+	b.next.locker, b.next.logins = l, logins
 }
+
+// locksDir is the directory of locks.
+func locksDir(f *config.File) string { return filepath.Join(f.StateDir, "locks") }
 
 // endpoints builds what each listener offers.
 func (b *builder) endpoints() {
@@ -178,7 +189,8 @@ func (b *builder) policies(l *config.Listener) server.Handler {
 // handler builds what serves the clients of a network, or of none where n is
 // nil.
 func (b *builder) handler(l *config.Listener, n *config.Network, clear config.ClearLogin) *pop3.Handler {
-	h := &pop3.Handler{Hostname: b.file.Hostname, Grant: b.granter(l), Open: b.opener(), Clear: clearOf(clear)}
+	h := &pop3.Handler{Hostname: b.file.Hostname, Grant: b.granter(l), Open: b.opener(), Clear: clearOf(clear),
+		Policies: b.allPolicies(), Language: string(l.Language), UTF8Messages: utf8Policy(l.UTF8Messages)}
 	if l.SDPS {
 		h.SDPS = l.SDPSSeparators
 	}
@@ -200,6 +212,16 @@ func (b *builder) unsupported(l *config.Listener) {
 	case len(l.ProxyProtocolFrom) > 0:
 		b.absent(l.At("proxy_protocol_from"), "The PROXY protocol")
 	}
+}
+
+func utf8Policy(m config.UTF8Messages) pop3.UTF8Policy {
+	switch m {
+	case config.UTF8Surrogate:
+		return pop3.UTF8Surrogate
+	case config.UTF8Refuse:
+		return pop3.UTF8Refuse
+	}
+	return pop3.UTF8AsIs
 }
 
 func clearOf(c config.ClearLogin) pop3.Clear {
@@ -233,10 +255,11 @@ func (b *builder) opener() func(context.Context, auth.Grant) (*maildrop.Drop, er
 	return func(ctx context.Context, g auth.Grant) (*maildrop.Drop, error) {
 		ctx, cancel := context.WithTimeout(ctx, openTimeout)
 		defer cancel()
+		policy := b.policy(g)
 		if g.Host != "" {
-			return maildrop.Open(ctx, g.Maildrop, locker, &maildrop.Part{Store: store, Recipient: g.Recipient, Host: g.Host})
+			return policy.Open(ctx, g.Maildrop, locker, &maildrop.Part{Store: store, Recipient: g.Recipient, Host: g.Host})
 		}
-		return maildrop.Open(ctx, g.Maildrop, locker, store)
+		return policy.Open(ctx, g.Maildrop, locker, store)
 	}
 }
 

@@ -28,8 +28,9 @@ func admitKPOP(a *krb5.Acceptor) func(context.Context, *server.Conn, auth.Peer) 
 // shows to its user, or none where a text would be read as something else.
 func kpopReply(err error) error {
 	for _, r := range [...]struct {
-		is           error
-		text, reason string
+		is     error
+		text   pop3.Text
+		reason string
 	}{
 		{krb5.ErrKerberos4, "Kerberos 4 is not supported here, use Kerberos 5", "kerberos-4"},
 		{krb5.ErrNotKerberos, "Kerberos required on this port", "no-ticket"},

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"kpopd/auth"
 	"kpopd/config"
 	"kpopd/maildrop"
+	"kpopd/maildrop/index"
 	"kpopd/maildrop/maildir"
 )
 
@@ -26,8 +28,8 @@ func (b *builder) maildrops() {
 	} else if !info.IsDir() {
 		b.fail(m.At("path"), "The root of all maildrops, %s, is not a directory", m.Root)
 	}
-	b.next.sizes = cmp.Or(b.old.sizes, new(maildir.Sizes))
-	b.store = &maildir.Store{Root: m.Root, Sizes: b.next.sizes, Path: func(name string) (string, error) {
+	b.next.indexes = cmp.Or(b.old.indexes, &index.Cache{Path: filepath.Join(b.file.StateDir, "index"), Log: b.log})
+	b.store = &maildir.Store{Root: m.Root, SaveCRLF: m.SaveCRLF, Index: b.next.indexes, Storm: m.UIDLChangeLimit, Path: func(name string) (string, error) {
 		rel, err := m.RelPath(name)
 		if err != nil {
 			return "", fmt.Errorf("%w: %w", maildrop.ErrName, err)
@@ -61,6 +63,7 @@ func (b *builder) accounts(l *config.Listener) auth.Accounts {
 				return ok, ruleVerdict(err)
 			},
 			AllowAuthzidFrom: networks(a.AllowAuthzidFrom),
+			Terms:            a,
 		})
 	}
 	return rules
@@ -134,7 +137,9 @@ func (l byPlace) Lock(ctx context.Context, name string) (maildrop.Lease, error) 
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", maildrop.ErrName, err)
 	}
-	lease, err := l.Locker.Lock(ctx, lockName(place))
+	h := maildrop.HolderOf(ctx)
+	h.Maildrop = name
+	lease, err := l.Locker.Lock(maildrop.WithHolder(ctx, h), lockName(place))
 	if err != nil {
 		return nil, err
 	}
@@ -156,3 +161,6 @@ type named struct {
 
 // Name returns the maildrop's name.
 func (n named) Name() string { return n.name }
+
+// Hold is that of the lock.
+func (n named) Hold() (func(), error) { return maildrop.Hold(n.Lease) }

@@ -14,6 +14,8 @@ listener "pop3" {
   proxy_protocol_from = ["192.0.2.1"]
   login_timeout       = "30s"
   autologout          = "1h30m"
+  language            = "ja"
+  utf8_messages       = "refuse"
   sdps                = true
   sdps_separators     = "+%"
 }

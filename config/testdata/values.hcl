@@ -11,6 +11,8 @@ listener "pop3" {
   proxy_protocol_from = "192.0.2.1"
   login_timeout       = 60
   autologout          = "9m59s"
+  language            = "de-CH"
+  utf8_messages       = "utf8"
   sdps                = "true"
   sdps_separators     = "@."
 }
@@ -23,7 +25,8 @@ listener "other" {
 }
 
 maildrop "maildir" {
-  path = "/srv/mail/${maildrop}"
+  path              = "/srv/mail/${maildrop}"
+  uidl_change_limit = 20
 }
 
 limits {

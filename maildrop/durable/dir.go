@@ -143,6 +143,18 @@ func (d *Dir) link(name string, to *Dir, newname string) error {
 	return nil
 }
 
+// Replace gives the file called name the name newname in the same directory,
+// at once instead of whatever file has that name. It is durable after Sync.
+func (d *Dir) Replace(name, newname string) error {
+	if err := errors.Join(d.check("rename", name), d.check("rename", newname)); err != nil {
+		return err
+	}
+	if err := retry(func() error { return unix.Renameat2(d.fd, name, d.fd, newname, 0) }); err != nil {
+		return &os.LinkError{Op: "rename", Old: d.join(name), New: d.join(newname), Err: err}
+	}
+	return nil
+}
+
 // Stat returns what fstat(2) says.
 func (d *Dir) Stat() (unix.Stat_t, error) {
 	st, err := fstat(d.fd)

@@ -70,6 +70,7 @@ func TestNames(t *testing.T) {
 		for what, err := range map[string]error{
 			"Open": openErr, "Make": makeErr, "OpenFile": fileErr, "Lstat": lstatErr,
 			"Remove": d.Remove(name), "Move from": d.Move(name, d, "x"), "Move to": d.Move("file", d, name),
+			"Replace from": d.Replace(name, "x"), "Replace to": d.Replace("file", name),
 		} {
 			if !errors.Is(err, unix.EINVAL) {
 				t.Errorf("%s %q = %v, want EINVAL", what, name, err)
@@ -155,6 +156,25 @@ func TestMove(t *testing.T) {
 	}
 }
 
+func TestReplace(t *testing.T) {
+	root := t.TempDir()
+	d := open(t, root)
+	create(t, d, "a", "1")
+	create(t, d, "b", "2")
+	must(t, os.Symlink("b", filepath.Join(root, "link")))
+	must(t, d.Replace("a", "link")) // the link goes, not what it means
+	if err := d.Replace("a", "b"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Replace by nothing = %v, want ErrNotExist", err)
+	}
+	if got := [2]string{read(t, filepath.Join(root, "link")), read(t, filepath.Join(root, "b"))}; got != [2]string{"1", "2"} {
+		t.Errorf("files hold %q", got)
+	}
+	must(t, d.Replace("link", "b"))
+	if got := read(t, filepath.Join(root, "b")); got != "1" {
+		t.Errorf("b holds %q", got)
+	}
+}
+
 // Each sees every entry once, of a directory that takes several calls to read,
 // and again from the start.
 func TestEach(t *testing.T) {
@@ -228,18 +248,19 @@ func TestNotRegular(t *testing.T) {
 	}
 }
 
-func TestOS(t *testing.T) {
+// The descriptor shares its position with Read.
+func TestFd(t *testing.T) {
 	d := open(t, t.TempDir())
 	create(t, d, "file", "text")
 	f, err := d.OpenFile("file", unix.O_RDONLY, 0)
 	must(t, err)
-	file := f.OS()
-	must(t, f.Close()) // closes nothing any more
-	text, err := io.ReadAll(file)
-	if err != nil || string(text) != "text" {
+	_, err = unix.Read(int(f.Fd()), make([]byte, 2))
+	must(t, err)
+	text, err := io.ReadAll(f)
+	if err != nil || string(text) != "xt" {
 		t.Errorf("read %q, %v", text, err)
 	}
-	must(t, file.Close())
+	must(t, f.Close())
 }
 
 func TestLock(t *testing.T) {
@@ -251,19 +272,25 @@ func TestLock(t *testing.T) {
 		defer f.Close()
 		files[i] = f
 	}
-	try := func(i int, want bool) {
+	try := func(i int, off, n int64, want bool) {
 		t.Helper()
-		if got, err := files[i].TryLock(); got != want || err != nil {
-			t.Errorf("TryLock of opening %d = %v, %v; want %v", i, got, err, want)
+		taken, err := files[i].Locked(off, n)
+		must(t, err)
+		if got, err := files[i].TryLock(off, n); got != want || err != nil || taken == want {
+			t.Errorf("TryLock of opening %d = %v, %v, Locked = %v; want %v", i, got, err, taken, want)
 		}
 	}
-	try(0, true)
-	try(1, false)
-	must(t, files[0].Unlock())
-	try(1, true)
-	try(0, false)
-	must(t, files[1].Close())
-	try(0, true)
+	try(0, 0, 2, true)
+	try(1, 0, 1, false)
+	must(t, files[0].Unlock(1, 1))
+	try(1, 0, 1, false)
+	try(1, 1, 1, true)
+	try(0, 0, 1, true)  // its own
+	try(0, 0, 2, false) // takes nothing new, and keeps what it has
+	must(t, files[1].Unlock(1, 1))
+	try(1, 0, 1, false)
+	must(t, files[0].Close())
+	try(1, 0, 2, true)
 }
 
 // A disk that is full, as /dev/full plays it, is an error of Write.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -79,24 +78,56 @@ func (f *File) write(p []byte, call func([]byte) (int, error)) (done int, err er
 	return done, nil
 }
 
-// TryLock takes the exclusive flock(2) of the file and reports whether it got
-// it. The lock belongs to this opening of the file, not to the process.
-func (f *File) TryLock() (bool, error) {
-	err := retry(func() error { return unix.Flock(f.fd, unix.LOCK_EX|unix.LOCK_NB) })
+// TryLock takes the exclusive lock of n octets at off (open file description
+// lock, fcntl(2)) and reports whether it got it. The lock belongs to this
+// opening of the file, not to the process. NFS has it too; of flock(2) it makes
+// a lock of all octets.
+func (f *File) TryLock(off, n int64) (bool, error) {
+	err := f.lock(unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK, Start: off, Len: n})
 	switch {
-	case err == unix.EWOULDBLOCK:
+	case err == unix.EAGAIN || err == unix.EACCES:
 		return false, nil
 	case err != nil:
-		return false, f.fail("flock", err)
+		return false, f.fail("lock", err)
 	}
 	return true, nil
 }
 
-// Unlock gives the lock back at once, even while a child that is being forked
+// Locked reports whether another opening has a lock there. It takes none.
+func (f *File) Locked(off, n int64) (bool, error) {
+	l := unix.Flock_t{Type: unix.F_WRLCK, Start: off, Len: n}
+	if err := f.lock(unix.F_OFD_GETLK, &l); err != nil {
+		return false, f.fail("test the lock", err)
+	}
+	return l.Type != unix.F_UNLCK, nil
+}
+
+// Unlock gives octets back at once, even while a child that is being forked
 // still shares the opening.
-func (f *File) Unlock() error {
-	if err := retry(func() error { return unix.Flock(f.fd, unix.LOCK_UN) }); err != nil {
+func (f *File) Unlock(off, n int64) error {
+	if err := f.lock(unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_UNLCK, Start: off, Len: n}); err != nil {
 		return f.fail("unlock", err)
+	}
+	return nil
+}
+
+func (f *File) lock(cmd int, l *unix.Flock_t) error {
+	return retry(func() error { return unix.FcntlFlock(uintptr(f.fd), cmd, l) })
+}
+
+// Stat returns what fstat(2) says.
+func (f *File) Stat() (unix.Stat_t, error) {
+	st, err := fstat(f.fd)
+	if err != nil {
+		return st, f.fail("stat", err)
+	}
+	return st, nil
+}
+
+// Chown gives the file to a user and group.
+func (f *File) Chown(uid, gid uint32) error {
+	if err := retry(func() error { return unix.Fchown(f.fd, int(uid), int(gid)) }); err != nil {
+		return f.fail("chown", err)
 	}
 	return nil
 }
@@ -124,13 +155,8 @@ func (f *File) Sync() error {
 	return nil
 }
 
-// OS turns f into an [os.File], for sendfile(2). f is closed thereby; the
-// result is not.
-func (f *File) OS() *os.File {
-	file := os.NewFile(uintptr(f.fd), f.dir.join(f.name))
-	f.fd = -1
-	return file
-}
+// Fd returns the descriptor, for sendfile(2). It is closed with f.
+func (f *File) Fd() uintptr { return uintptr(f.fd) }
 
 // Close closes the file. It is idempotent.
 func (f *File) Close() error {

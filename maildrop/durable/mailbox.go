@@ -35,31 +35,6 @@ func (f *File) Link(name string) error {
 	return nil
 }
 
-// Replace gives the file called name the name newname, in the place of the file
-// that had it. It is durable after Sync.
-func (d *Dir) Replace(name, newname string) error {
-	if err := d.check("rename", name); err != nil {
-		return err
-	}
-	if err := d.check("rename", newname); err != nil {
-		return err
-	}
-	err := retry(func() error { return unix.Renameat2(d.fd, name, d.fd, newname, 0) })
-	if err != nil {
-		return &os.LinkError{Op: "rename", Old: d.join(name), New: d.join(newname), Err: err}
-	}
-	return nil
-}
-
-// Stat returns what fstat(2) says.
-func (f *File) Stat() (unix.Stat_t, error) {
-	st, err := fstat(f.fd)
-	if err != nil {
-		return st, f.fail("stat", err)
-	}
-	return st, nil
-}
-
 // Truncate makes the file size octets long. It is durable after Sync.
 func (f *File) Truncate(size int64) error {
 	if err := retry(func() error { return unix.Ftruncate(f.fd, size) }); err != nil {
@@ -68,30 +43,39 @@ func (f *File) Truncate(size int64) error {
 	return nil
 }
 
-// TryRecordLock takes the lock that others take by fcntl(2), of the whole file,
-// shared or exclusive, and reports whether it got it. Unlike theirs it belongs
-// to this opening of the file, so that neither another goroutine shares it nor
-// another close of the file ends it. An exclusive one needs a file that was
-// opened for writing.
+// TryRecordLock takes the lock of the whole file that others take by fcntl(2),
+// shared or exclusive, and reports whether it got it. It is like that of TryLock.
+// An exclusive one needs a file that was opened for writing.
 func (f *File) TryRecordLock(exclusive bool) (bool, error) {
-	lock := unix.Flock_t{Type: unix.F_RDLCK}
 	if exclusive {
-		lock.Type = unix.F_WRLCK
+		return f.TryLock(0, 0)
 	}
-	err := retry(func() error { return unix.FcntlFlock(uintptr(f.fd), unix.F_OFD_SETLK, &lock) })
-	switch {
-	case err == unix.EAGAIN || err == unix.EACCES:
+	err := f.lock(unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_RDLCK})
+	if err == unix.EAGAIN || err == unix.EACCES {
 		return false, nil
-	case err != nil:
+	}
+	if err != nil {
 		return false, f.fail("lock", err)
 	}
 	return true, nil
 }
 
-// UnlockRecord gives back what TryRecordLock took.
-func (f *File) UnlockRecord() error {
-	lock := unix.Flock_t{Type: unix.F_UNLCK}
-	if err := retry(func() error { return unix.FcntlFlock(uintptr(f.fd), unix.F_OFD_SETLK, &lock) }); err != nil {
+// TryFlock takes the exclusive lock of flock(2), which is another one but on
+// NFS, and reports whether it got it.
+func (f *File) TryFlock() (bool, error) {
+	err := retry(func() error { return unix.Flock(f.fd, unix.LOCK_EX|unix.LOCK_NB) })
+	if err == unix.EWOULDBLOCK {
+		return false, nil
+	}
+	if err != nil {
+		return false, f.fail("flock", err)
+	}
+	return true, nil
+}
+
+// Unflock gives back what TryFlock took.
+func (f *File) Unflock() error {
+	if err := retry(func() error { return unix.Flock(f.fd, unix.LOCK_UN) }); err != nil {
 		return f.fail("unlock", err)
 	}
 	return nil
@@ -104,8 +88,8 @@ func (f *File) Resemble(st *unix.Stat_t) error {
 		return err
 	}
 	if mine.Uid != st.Uid || mine.Gid != st.Gid {
-		if err := unix.Fchown(f.fd, int(st.Uid), int(st.Gid)); err != nil {
-			return f.fail("chown", err)
+		if err := f.Chown(st.Uid, st.Gid); err != nil {
+			return err
 		}
 	}
 	if err := unix.Fchmod(f.fd, st.Mode&0o7777); err != nil {

@@ -1,28 +1,42 @@
-// Package lease locks maildrops between the processes of one machine, with
-// flock(2) on one file for each maildrop.
+// Package lease locks maildrops between the processes that use one directory,
+// on one machine or, where the directory is on NFS, on several: with open file
+// description locks (fcntl(2)) on one file for each maildrop.
 //
 // The kernel holds the lock, not the file: it ends with the process however
 // that ends, so a lock is never stale, and a file in the directory does not
-// mean that anything is locked. Files therefore stay where they are. Removing
-// them on release would need every locker to check afterwards that it locked
-// the file that still has the name; it would lose the tokens; and a crash
-// would leave files all the same. Who wants them gone may remove them while no
-// server runs.
+// mean that anything is locked. A file stays where it is. Its two octets are:
 //
-// A file says who has the maildrop, for people and tools:
+//	0  the session's, as long as it lasts
+//	1  held for a moment by the session that has 0, while it removes messages
+//	   or writes the record; and by who takes the lock away from it
 //
-//	token=0001795500000000001 pid=0000001234 since=2026-11-24T05:47:00Z maildrop="alice"
+// [Locker.Fence] takes a lock away without the help of its holder, which may be
+// stopped or stuck: it puts a new file in the place of the old one while it has
+// octet 1 of that. The holder locks a file that has no name any more, and finds
+// that out before it removes anything, under octet 1. What it is just removing
+// is waited for. Who removes lock files while a server runs does the same, but
+// for the waiting.
 //
-// A pid of zeros: nobody. After a crash the last holder's pid stays until the
-// next session; only the flock, as in /proc/locks, says that it still holds.
+// # NFS
+//
+// A directory on NFS, which all machines mount with the same protocol version
+// and without nolock or local_lock, excludes the sessions of all of them. That
+// flock(2) does not do on every NFS, so it is not used. A machine that loses its
+// server for longer than the server's lease, 90 seconds of most, loses its
+// locks: the server gives them to others, and Linux answers EIO where the lock
+// is used again. A session asks the server for both octets and for the record
+// before it removes anything, so one that was overtaken removes nothing. What
+// no lock of NFS can rule out is a machine that stops in the middle of a
+// removal, is taken for dead, and goes on. When the server restarts, clients
+// get their locks back within its grace period, or the same happens to them.
 package lease
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -33,13 +47,20 @@ import (
 	"kpopd/maildrop/durable"
 )
 
-var _ maildrop.Locker = (*Locker)(nil)
+var _ maildrop.Fencer = (*Locker)(nil)
 
 // A Locker locks by files in one directory. All processes that use the same
-// directory on the same machine exclude each other, and so do the sessions of
-// one process.
+// directory exclude each other, and so do the sessions of one process.
 type Locker struct {
-	dir *durable.Dir
+	dir  *durable.Dir
+	host string
+
+	listing sync.Mutex // the directory is being read
+
+	mu     sync.Mutex
+	held   map[*Lease]struct{}
+	closed bool
+	watch  watch
 }
 
 // Open returns a Locker on the directory at path, which is made with mode 0700
@@ -49,6 +70,11 @@ func Open(path string) (*Locker, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("locks: %w", err)
 	}
+	return OpenExisting(path)
+}
+
+// OpenExisting is Open for who only looks: it makes no directory.
+func OpenExisting(path string) (*Locker, error) {
 	dir, err := durable.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("locks: %w", err)
@@ -61,38 +87,62 @@ func Open(path string) (*Locker, error) {
 		dir.Close()
 		return nil, fmt.Errorf("locks: %w", err)
 	}
-	k := &Locker{dir: dir}
+	host, _ := os.Hostname() // "" is not known
+	k := &Locker{dir: dir, host: host, held: make(map[*Lease]struct{})}
 	runtime.AddCleanup(k, func(d *durable.Dir) { d.Close() }, dir)
 	return k, nil
 }
 
-// Close closes the directory. Leases stay as they are. No Lock may follow. As
-// with an [os.File], a Locker that nobody can reach any more closes by itself:
-// after a reload, the last session that had it does not know that it is.
+// Close closes the directory once the last lease is released. No Lock may
+// follow. As with an [os.File], a Locker that nobody can reach any more closes
+// by itself: after a reload, the last session that had it does not know that it
+// is.
 func (k *Locker) Close() error {
-	defer runtime.KeepAlive(k)
-	return k.dir.Close()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.closed = true
+	return k.closeIdle()
 }
+
+// errReplaced means that a file was locked which no longer has its name.
+var errReplaced = errors.New("the lock file is replaced again and again")
+
+// attempts bounds how often a lock file may be replaced in the meantime.
+const attempts = 16
 
 // Lock locks the maildrop called name: ErrLocked where another session has it,
 // in this process or another one.
 func (k *Locker) Lock(ctx context.Context, name string) (maildrop.Lease, error) {
-	defer runtime.KeepAlive(k)
 	if err := maildrop.CheckName(name); err != nil {
 		return nil, err
 	}
 	if err := context.Cause(ctx); err != nil {
 		return nil, fmt.Errorf("lock %q: %w", name, err)
 	}
+	err := errReplaced
+	for range attempts {
+		var l *Lease
+		if l, err = k.try(ctx, name); err == nil {
+			return l, nil
+		}
+		if !errors.Is(err, errReplaced) {
+			break
+		}
+	}
+	return nil, fmt.Errorf("lock %q: %w", name, err)
+}
+
+func (k *Locker) try(ctx context.Context, name string) (*Lease, error) {
 	file, err := k.dir.OpenFile(fileName(name), unix.O_RDWR|unix.O_CREAT, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("lock %q: %w", name, err)
+		return nil, err
 	}
-	l := &Lease{file: file, name: name, lost: make(chan struct{})}
-	if err := l.take(); err != nil {
+	l := &Lease{locker: k, file: file, name: name, lost: make(chan struct{})}
+	if err := l.take(ctx); err != nil {
 		file.Close()
-		return nil, fmt.Errorf("lock %q: %w", name, err)
+		return nil, err
 	}
+	k.add(l)
 	return l, nil
 }
 
@@ -105,86 +155,23 @@ func fileName(name string) string {
 	})
 }
 
-// A Lease is the lock of one maildrop. Only Release ends it, and the end of
-// the process.
-type Lease struct {
-	file  *durable.File
-	name  string
-	token uint64
-	lost  chan struct{}
-	once  sync.Once
-	err   error // of Release
+// named reports whether the lock file of name is still the one that st is of.
+func (k *Locker) named(name string, st *unix.Stat_t) (bool, error) {
+	now, err := k.dir.Lstat(fileName(name))
+	if errors.Is(err, unix.ENOENT) {
+		return false, nil
+	}
+	return err == nil && now.Ino == st.Ino && now.Dev == st.Dev, err
 }
 
-// Name returns the maildrop's.
-func (l *Lease) Name() string { return l.name }
-
-// Token returns the number of this grant. It exceeds that of the grant before,
-// which the file remembers; and should the file be lost, the clock still makes
-// it grow.
-func (l *Lease) Token() uint64 { return l.token }
-
-// Lost is closed by Release.
-func (l *Lease) Lost() <-chan struct{} { return l.lost }
-
-// Release ends the lease; further calls return what the first did. It is safe
-// for concurrent use.
-func (l *Lease) Release() error {
-	l.once.Do(func() {
-		close(l.lost)
-		l.record(0)
-		l.err = l.file.Unlock()
-		if err := l.file.Close(); l.err == nil {
-			l.err = err
-		}
-	})
-	return l.err
-}
-
-// take gets the flock and a token.
-func (l *Lease) take() error {
-	if _, err := l.file.Size(); err != nil {
-		return err
+// pause waits for the next look at what nothing tells of.
+func pause(ctx context.Context) error {
+	t := time.NewTimer(5 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	got, err := l.file.TryLock()
-	if err != nil {
-		return err
-	}
-	if !got {
-		return maildrop.ErrLocked
-	}
-	last, err := l.lastToken()
-	if err != nil {
-		return err
-	}
-	l.token = max(last+1, uint64(time.Now().UnixMicro()))
-	l.record(os.Getpid())
-	return nil
-}
-
-// lastToken reads the token of the grant before; 0: there is no sound one.
-func (l *Lease) lastToken() (uint64, error) {
-	var buf [len("token=") + tokenDigits]byte
-	n, err := l.file.ReadAt(buf[:], 0)
-	if err != nil {
-		return 0, err
-	}
-	text, _ := strings.CutPrefix(string(buf[:n]), "token=")
-	token, err := strconv.ParseUint(text, 10, 63)
-	if err != nil {
-		return 0, nil
-	}
-	return token, nil
-}
-
-const tokenDigits = 19
-
-// record writes who has the maildrop; pid 0: nobody. All records of one file
-// are of one length, so that each replaces the one before in one write. The
-// lock holds without it: a full disk must not keep people from their mail,
-// and that is why its failure is passed over.
-func (l *Lease) record(pid int) {
-	now := time.Now().UTC().Format("2006-01-02T15:04:05Z")
-	text := fmt.Sprintf("token=%0*d pid=%010d since=%s maildrop=%q\n", tokenDigits, l.token, pid, now, l.name)
-	_, _ = l.file.WriteAt([]byte(text), 0)
 }

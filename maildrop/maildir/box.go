@@ -11,133 +11,132 @@ import (
 
 	"kpopd/maildrop"
 	"kpopd/maildrop/durable"
+	"kpopd/maildrop/index"
+	"kpopd/maildrop/uidl"
 )
 
 // A box is a frozen view of one Maildir. It keeps both folders open.
 type box struct {
 	dirs
-	listing
-	msgs  []maildrop.Message // of the same indexes as entries
-	lease maildrop.Lease
-	store *Store
+	index  *index.Index       // the listing
+	record *index.Index       // of the same messages: what the next session is told
+	more   map[string][]place // see listing
+	moved  map[int]place      // messages that were found elsewhere than index has them
+	lease  maildrop.Lease
+	store  *Store
+	path   string // below the store's root, by which Index knows it
 }
 
 // Messages returns the listing.
-func (b *box) Messages() []maildrop.Message { return b.msgs }
+func (b *box) Messages() []maildrop.Message { return b.index.Messages() }
 
 // Close closes the folders.
 func (b *box) Close() error { return b.dirs.close() }
 
-// load makes the listing. A message that vanishes meanwhile, or turns out to
-// be no regular file, is left out of it; one that cannot be read is an error,
-// lest its unique-id come and go.
-func (b *box) load(ctx context.Context) error {
-	var err error
-	if b.listing, err = b.dirs.list(); err != nil {
+// base returns the base name of the message at index i.
+func (b *box) base(i int) string { return b.index.Name(i)[:b.index.Extra(i)&extraBase] }
+
+// place returns where the message at index i was last.
+func (b *box) place(i int) place {
+	if p, ok := b.moved[i]; ok {
+		return p
+	}
+	in := inNew
+	if b.index.Extra(i)&extraCur != 0 {
+		in = inCur
+	}
+	return place{in, b.index.Name(i)}
+}
+
+// load makes the listing: that which was served last if nothing has changed
+// since, else what a scan finds.
+func (b *box) load(ctx context.Context, maildir *durable.Dir) error {
+	before, err := b.dirs.stamp(maildir)
+	if err != nil {
 		return err
 	}
-	found := b.entries
-	b.entries = found[:0]
-	b.msgs = make([]maildrop.Message, 0, len(found))
-	for _, e := range found {
-		m := maildrop.Message{UID: uidOf(e.Base())}
-		if err := b.size(ctx, &e, &m); errors.Is(err, maildrop.ErrVanished) {
-			continue
-		} else if err != nil {
-			return err
-		}
-		b.entries, b.msgs = append(b.entries, e), append(b.msgs, m)
+	last := b.store.Index.Get(b.path)
+	if last != nil && last.Stamp == before.text {
+		b.index, b.record = last, last
+		return nil
 	}
+	l, err := b.list(maildir)
+	if err != nil {
+		return err
+	}
+	after, err := b.dirs.stamp(maildir)
+	if err != nil {
+		return err
+	}
+	d := recall(l, last)
+	if err := b.measure(ctx, l); err != nil {
+		return err
+	}
+	if err := b.store.storm(l, d); err != nil {
+		return err
+	}
+	before.settled = before.settled && before.text == after.text && len(l.more) == 0
+	b.more, b.index = l.more, l.index(before)
+	b.remember(b.index)
 	return nil
 }
 
-// size sets the size of m, from memory, from its name or from its text.
-func (b *box) size(ctx context.Context, e *entry, m *maildrop.Message) (err error) {
-	sizes := b.store.Sizes
-	if sizes != nil {
-		var ok bool
-		if m.Size, e.wireReady, ok = sizes.Size(b.lease.Name(), m.UID); ok {
-			return nil
-		}
+// remember keeps what the next session is told. Who has lost the lock says
+// nothing.
+func (b *box) remember(x *index.Index) {
+	b.record = x
+	if maildrop.Live(b.lease) == nil {
+		b.store.Index.Put(b.path, x)
 	}
-	if err := context.Cause(ctx); err != nil {
-		return err
-	}
-	named, ok := sizeOf(e.Base())
-	if ok {
-		if ok, err = b.credible(e, named); err != nil {
-			return err
-		}
-	}
-	if m.Size = named; !ok {
-		if err := b.measure(e, m); err != nil {
-			return err
-		}
-	}
-	if sizes != nil {
-		sizes.Learn(b.lease.Name(), m.UID, m.Size, e.wireReady)
-	}
-	return nil
 }
 
-// credible reports whether a file can have the wire size that its name tells.
-// Its last octet is looked at, because programs that name files differ on a
-// text without a final line end, and we send one. A file that just moved away
-// is believed: to look for each would make a login slow while another program
-// moves all of them.
-func (b *box) credible(e *entry, named int64) (bool, error) {
-	file, err := b.dirs[e.in].OpenFile(e.name, unix.O_RDONLY, 0)
-	if gone(err) {
-		return true, nil
-	}
+// list scans the folders and reads the list of unique-ids.
+func (b *box) list(maildir *durable.Dir) (*listing, error) {
+	l, err := b.dirs.list()
 	if err != nil {
-		return false, vanished(err)
+		return nil, err
 	}
-	defer file.Close()
-	octets, err := file.Size()
-	if err != nil {
-		return false, vanished(err)
+	if l.ids, err = uidl.Load(maildir); err != nil {
+		return nil, err
 	}
-	if octets == 0 || named < octets || named > 2*octets {
-		return octets == 0 && named == 0, nil
-	}
-	var last [1]byte
-	n, err := file.ReadAt(last[:], octets-1)
-	return n == 1 && last[0] == '\n', err
+	l.hide()
+	return l, nil
 }
-
-// measure reads the text of e.
-func (b *box) measure(e *entry, m *maildrop.Message) error {
-	file, octets, err := b.file(e)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	m.Size, e.wireReady, err = maildrop.Measure(&text{file, octets})
-	return err
-}
-
-// largeText is the size above which a text goes out as an [os.File], since
-// sendfile(2) pays for its poller.
-const largeText = 64 << 10
 
 // Retrieve opens the message at index i, wherever its file has gone since.
 func (b *box) Retrieve(ctx context.Context, i int) (maildrop.Content, error) {
-	e := &b.entries[i]
-	file, octets, err := b.file(e)
+	file, octets, err := b.file(i)
 	if err != nil {
 		return maildrop.Content{}, fmt.Errorf("retrieve from %q: %w", b.lease.Name(), err)
 	}
-	c := maildrop.Content{ReadCloser: &text{file, octets}, WireReady: e.wireReady}
-	if octets > largeText {
-		c.ReadCloser = file.OS()
-	}
-	return c, nil
+	return maildrop.Content{ReadCloser: &text{file, octets}, WireReady: b.index.Extra(i)&extraReady != 0}, nil
 }
 
-// file opens the file of e, a regular one, and returns its size.
-func (b *box) file(e *entry) (*durable.File, int64, error) {
-	file, err := b.locate(e)
+// Remeasure implements [maildrop.Remeasurer]: what a name says of a size, it
+// then says in vain.
+func (b *box) Remeasure(ctx context.Context, i int) error {
+	file, octets, err := b.file(i)
+	if err != nil {
+		return fmt.Errorf("remeasure in %q: %w", b.lease.Name(), err)
+	}
+	defer file.Close()
+	size, ready, err := maildrop.Measure(&text{file, octets})
+	if err != nil {
+		return fmt.Errorf("remeasure in %q: %w", b.lease.Name(), err)
+	}
+	e := b.record.Entry(i)
+	e.Size, e.Sure, e.Extra = size, true, e.Extra&^extraReady
+	if ready {
+		e.Extra |= extraReady
+	}
+	b.remember(b.record.With(i, e))
+	return nil
+}
+
+// file opens the file of the message at index i, a regular one, and returns its
+// size.
+func (b *box) file(i int) (*durable.File, int64, error) {
+	file, err := b.locate(i)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -149,16 +148,18 @@ func (b *box) file(e *entry) (*durable.File, int64, error) {
 	return file, octets, nil
 }
 
-// locate opens the file of e where it was last; where it is not there, where a
-// scan finds its base name. A file may move again during the scan.
-func (b *box) locate(e *entry) (*durable.File, error) {
+// locate opens the file of the message at index i where it was last; where it is
+// not there, where a scan finds its base name. A file may move again during the
+// scan.
+func (b *box) locate(i int) (*durable.File, error) {
 	const attempts = 3
+	base := b.base(i)
 	for range attempts {
-		file, err := b.dirs[e.in].OpenFile(e.name, unix.O_RDONLY, 0)
+		p := b.place(i)
+		file, err := b.dirs[p.in].OpenFile(p.name, unix.O_RDONLY, 0)
 		if !gone(err) {
 			return file, vanished(err)
 		}
-		base := e.Base()
 		found, err := b.find(map[string]bool{base: true})
 		if err != nil {
 			return nil, err
@@ -167,16 +168,19 @@ func (b *box) locate(e *entry) (*durable.File, error) {
 		if len(at) == 0 {
 			break
 		}
-		e.in, e.name = at[len(at)-1].in, at[len(at)-1].name
+		if b.moved == nil {
+			b.moved = make(map[int]place)
+		}
+		b.moved[i] = at[len(at)-1]
 	}
-	return nil, fmt.Errorf("%w: %s", maildrop.ErrVanished, e.Base())
+	return nil, fmt.Errorf("%w: %s", maildrop.ErrVanished, base)
 }
 
 // find returns all places of the messages with these base names, in folders
 // too that are new since the maildrop was opened.
 func (b *box) find(bases map[string]bool) (map[string][]place, error) {
 	if b.dirs[inNew] == nil || b.dirs[inCur] == nil {
-		err := b.store.walk(b.lease.Name(), (*durable.Dir).Open, b.dirs.open)
+		err := b.store.walk(b.path, (*durable.Dir).Open, b.dirs.open)
 		if err != nil && !errors.Is(err, errNoMaildir) {
 			return nil, err
 		}
@@ -197,12 +201,21 @@ func vanished(err error) error {
 	return err
 }
 
-// A text is a message as long as its file was when it was opened. It knows its
-// end without a system call.
+// A text is a message as long as its file was when it was opened: what is
+// appended later is not of it. It knows its end without a system call. It is a
+// [maildrop.File].
 type text struct {
 	*durable.File
 	left int64
 }
+
+var _ maildrop.File = (*text)(nil)
+
+// Len implements [maildrop.File].
+func (t *text) Len() int64 { return t.left }
+
+// Skip implements [maildrop.File].
+func (t *text) Skip(n int64) { t.left -= n }
 
 func (t *text) Read(p []byte) (int, error) {
 	if t.left <= 0 {

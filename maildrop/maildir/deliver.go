@@ -16,14 +16,18 @@ import (
 	"kpopd/maildrop/durable"
 )
 
-// Deliver adds msg, as it is, to the Maildir of name, which is made where it is
+// Deliver adds msg, as it is or with CRLF line ends, to the Maildir of name, which is made where it is
 // missing, with mode 0700; only the store's root must exist. The text is
 // written and fsynced in tmp and moved to new, where it never replaces another
 // file. It is there whole or not at all, whenever the process or the machine
 // stops; on an error it is not there, unless only the last fsync failed.
 func (s *Store) Deliver(ctx context.Context, name string, msg io.Reader) error {
+	path, err := s.path(name)
+	if err != nil {
+		return fmt.Errorf("deliver to %q: %w", name, err)
+	}
 	makeDir := func(d *durable.Dir, name string) (*durable.Dir, error) { return d.Make(name, 0o700) }
-	err := s.walk(name, makeDir, func(maildir *durable.Dir) error {
+	err = s.walk(path, makeDir, func(maildir *durable.Dir) error {
 		d := delivery{store: s}
 		defer d.close()
 		if err := d.open(maildir); err != nil {
@@ -77,7 +81,7 @@ func (d *delivery) run(ctx context.Context, msg io.Reader) error {
 		}
 	}()
 	var meter maildrop.Meter
-	if _, err := io.Copy(io.MultiWriter(file, &meter), &patient{ctx, msg}); err != nil {
+	if err := d.store.save(io.MultiWriter(file, &meter), &patient{ctx, msg}); err != nil {
 		return err
 	}
 	if err := file.Sync(); err != nil {
@@ -91,6 +95,19 @@ func (d *delivery) run(ctx context.Context, msg io.Reader) error {
 	}
 	moved = true
 	return d.new.Sync()
+}
+
+// save writes a text as the store keeps it.
+func (s *Store) save(w io.Writer, text io.Reader) error {
+	if !s.SaveCRLF {
+		_, err := io.Copy(w, text)
+		return err
+	}
+	crlf := maildrop.CRLFWriter{W: w}
+	if _, err := io.Copy(&crlf, text); err != nil {
+		return err
+	}
+	return crlf.Close()
 }
 
 // nameAttempts is how many names are tried where another file has the name. Names
@@ -117,6 +134,9 @@ func (d *delivery) publish(tmpName string, m *maildrop.Meter) error {
 	name := tmpName
 	for try := 1; ; try++ {
 		sized := fmt.Sprintf("%s,S=%d,W=%d", name, m.Octets(), m.Size())
+		if d.store.SaveCRLF && m.WireReady() {
+			sized += readyField
+		}
 		err := d.tmp.Move(tmpName, d.new, sized)
 		if err == nil || try == nameAttempts || !errors.Is(err, fs.ErrExist) {
 			return err

@@ -3,13 +3,18 @@ package maildir_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
+
+	"kpopd/maildrop"
+	"kpopd/maildrop/storetest"
 )
 
 func TestDeliveredName(t *testing.T) {
@@ -105,4 +110,60 @@ func TestSweep(t *testing.T) {
 		t.Fatalf("files: %q", files)
 	}
 	f.want(append(files[:1:1], files[2:]...), []string{"new/1.a", "tmp/.dot", "tmp/young"})
+}
+
+// With SaveCRLF all that is delivered stands in its file as on the wire, but
+// for the dots, and where there are none to stuff its name says so: whoever
+// opens it need not look.
+func TestSaveCRLF(t *testing.T) {
+	for kind, text := range storetest.Texts {
+		f := newFixture(t)
+		f.store.SaveCRLF = true
+		f.must(f.store.Deliver(t.Context(), "alice", iotest.HalfReader(strings.NewReader(text))))
+		size, _, err := maildrop.Measure(strings.NewReader(text))
+		f.must(err)
+		d := f.open()
+		stored := f.text(d, 1)
+		again, ready, err := maildrop.Measure(strings.NewReader(stored))
+		f.must(err)
+		m, err := d.Message(1)
+		f.must(err)
+		if m.Size != size || again != size || int64(len(stored)) != size {
+			t.Errorf("%s: %d octets, %d stored, %d on the wire, want %d", kind, m.Size, len(stored), again, size)
+		}
+		name := f.files()[0]
+		if want := fmt.Sprintf(",S=%d,W=%d", size, size); !strings.Contains(name, want) || strings.HasSuffix(name, ",D=0") != ready {
+			t.Errorf("%s: %q, want %s, ready %v", kind, name, want, ready)
+		}
+		c, err := d.Retrieve(t.Context(), 1)
+		f.must(err)
+		c.Close()
+		if c.WireReady != ready {
+			t.Errorf("%s: WireReady %v, want %v", kind, c.WireReady, ready)
+		}
+	}
+}
+
+// Without SaveCRLF a text is kept as it is. A name that says too much is not
+// believed.
+func TestReadyByName(t *testing.T) {
+	text := strings.Repeat("0123456789\r\n", 1000)
+	lines := strings.Repeat("0123456789\n", 1000)
+	for name, tt := range map[string]struct {
+		text string
+		want bool
+	}{
+		"1.a,S=12000,W=12000,D=0": {text, true}, "1.a,S=12000,W=12000": {text, false}, "1.a,S=12000,W=12000,D=1": {text, false},
+		"1.a,S=11000,W=12000,D=0": {lines, false}, "1.a,W=12000,D=0": {text, false}, "1.a,S=12000,W=12000,D=0,X": {lines, false},
+		"1.a,D=0": {text, true}, "1.b,D=0": {lines, false}, // read
+	} {
+		f := newFixture(t)
+		f.put("new/"+name, tt.text)
+		c, err := f.open().Retrieve(t.Context(), 1)
+		f.must(err)
+		f.must(c.Close())
+		if c.WireReady != tt.want {
+			t.Errorf("%s: WireReady %v, want %v", name, c.WireReady, tt.want)
+		}
+	}
 }

@@ -2,8 +2,9 @@ package maildir
 
 // What tests of names need.
 var (
-	BaseOf = baseOf
-	UIDOf  = uidOf
-	TimeOf = timeOf
-	SizeOf = sizeOf
+	BaseOf  = baseOf
+	UIDOf   = uidOf
+	TimeOf  = timeOf
+	SizeOf  = sizeOf
+	ReadyOf = readyOf
 )

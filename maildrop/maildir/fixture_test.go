@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"kpopd/maildrop"
+	"kpopd/maildrop/index"
 	"kpopd/maildrop/maildir"
 	"kpopd/maildrop/memory"
 )
@@ -24,6 +25,14 @@ func newStore(root string) *maildir.Store {
 		Path:     func(name string) (string, error) { return name + "/Maildir", nil },
 		Hostname: "pop.example.test",
 	}
+}
+
+// newIndexed returns a store that remembers what it serves in a directory.
+func newIndexed(root, dir string) *maildir.Store {
+	s := newStore(root)
+	s.Index = &index.Cache{Path: dir}
+	s.Storm = 20
+	return s
 }
 
 // disturb does to a Maildir what IMAP servers do: moves messages from new to

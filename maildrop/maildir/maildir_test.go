@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kpopd/maildrop"
+	"kpopd/maildrop/index"
 	"kpopd/maildrop/memory"
 	"kpopd/maildrop/storetest"
 )
@@ -113,32 +115,32 @@ func TestOneBaseNameOneMessage(t *testing.T) {
 
 func TestSizesFromNames(t *testing.T) {
 	f := newFixture(t)
-	text := "one\ntwo\n" // 8 octets, 10 on the wire
+	text := strings.Repeat("0123456\n", 1000) // 8000 octets, 9000 on the wire
 	for name, want := range map[string]int64{
-		"1.h,W=12":                          12, // believed
-		"1.h,S=8,W=12":                      12,
-		"1.h,W=12,S=8":                      12,
-		"1.h,W=16":                          16,
-		"1.h,S=8,W=10,T=3":                  10,
-		"1.h,W=7":                           10, // not to be believed, from here on
-		"1.h,W=17":                          10,
-		"1.h,S=0,W=0":                       10,
-		"1.h,S=0,W=5":                       10,
-		"1.h,S=60,W=59":                     10,
-		"1.h,S=60,W=123":                    10,
-		"1.h,W=":                            10,
-		"1.h,W=-5":                          10,
-		"1.h,W=+5":                          10,
-		"1.h,W=0x10":                        10,
-		"1.h,W=5,W=6":                       10,
-		"1.h,W=99999999999999999999":        10,
-		"1.h,W=9999999999999999":            10,
-		"W=5":                               10,
-		"1.h,XW=5":                          10,
-		"1.h,S=8":                           10,
-		"1.h,w=5":                           10,
-		"1.h" + strings.Repeat(",T=9", 50):  10,
-		"1.h,S=8,W=10" + "\x01:2,S,W=12345": 10,
+		"1.h,W=9001":                        9001, // believed
+		"1.h,S=8000,W=9001":                 9001,
+		"1.h,W=9001,S=8000":                 9001,
+		"1.h,W=16000":                       16000,
+		"1.h,S=8000,W=9000,T=3":             9000,
+		"1.h,W=7999":                        9000, // not to be believed, from here on
+		"1.h,W=16001":                       9000,
+		"1.h,S=0,W=0":                       9000,
+		"1.h,S=0,W=9001":                    9000,
+		"1.h,S=60,W=59":                     9000,
+		"1.h,S=60,W=123":                    9000,
+		"1.h,W=":                            9000,
+		"1.h,W=-9001":                       9000,
+		"1.h,W=+9001":                       9000,
+		"1.h,W=0x2329":                      9000,
+		"1.h,W=9001,W=9001":                 9000,
+		"1.h,W=99999999999999999999":        9000,
+		"1.h,W=9999999999999999":            9000,
+		"W=9001":                            9000,
+		"1.h,XW=9001":                       9000,
+		"1.h,S=8000":                        9000,
+		"1.h,w=9001":                        9000,
+		"1.h" + strings.Repeat(",T=9", 50):  9000,
+		"1.h,S=8,W=10" + "\x01:2,S,W=12345": 9000,
 	} {
 		f.put("cur/"+name, text)
 		if got := f.list()[0].Size; got != want {
@@ -149,44 +151,24 @@ func TestSizesFromNames(t *testing.T) {
 }
 
 // Names of texts without a final line end are not believed: whether the one
-// that is sent was counted, who knows.
-func TestSizesWithoutLineEnd(t *testing.T) {
+// that is sent was counted, who knows. Nor are names of small ones, whatever
+// they say.
+func TestSizesOfTexts(t *testing.T) {
 	f := newFixture(t)
+	large := strings.Repeat("0123456\n", 1000)
 	f.put("cur/1.h,S=16,W=18:2,", "A: b\n\nno newline")
 	f.put("cur/2.h,S=0,W=0:2,", "")
 	f.put("cur/3.h,W=5:2,", "")
+	f.put("cur/4.h,S=8010,W=9010:2,", large+"no newline")
+	f.put("cur/5.h,W=7:2,", "one\n")
+	f.put("cur/6.h,W=4097:2,", strings.Repeat("x", 4095)+"\n")
+	f.put("cur/7.h", strings.Repeat("x", 4096))
 	var got []int64
 	for _, m := range f.list() {
 		got = append(got, m.Size)
 	}
-	if want := []int64{20, 0, 0}; !slices.Equal(got, want) {
+	if want := []int64{20, 0, 0, 9012, 5, 4097, 4098}; !slices.Equal(got, want) {
 		t.Errorf("sizes %d, want %d", got, want)
-	}
-}
-
-// A sizer is a map.
-type sizer map[string]int64
-
-func (s sizer) Size(name, uid string) (int64, bool, bool) {
-	size, ok := s[name+" "+uid]
-	return size, false, ok
-}
-
-func (s sizer) Learn(name, uid string, size int64, _ bool) { s[name+" "+uid] = size }
-
-func TestSizer(t *testing.T) {
-	f := newFixture(t)
-	memory := make(sizer)
-	f.store.Sizes = memory
-	f.put("new/1.a", "one\n")
-	f.put("new/2.a,S=4,W=5", "two\n")
-	f.list()
-	if len(memory) != 2 || memory["alice 1.a"] != 5 || memory["alice 2.a,S=4,W=5"] != 5 {
-		t.Errorf("learnt %v", memory)
-	}
-	memory["alice 1.a"] = 123
-	if got := f.list()[0].Size; got != 123 {
-		t.Errorf("size %d, want what the sizer says", got)
 	}
 }
 
@@ -312,26 +294,56 @@ func TestPartialRemoval(t *testing.T) {
 	f.want(f.files(), nil)
 }
 
-func TestLargeTextIsAFile(t *testing.T) {
+// A text is a file whose octets others can take. What is appended to it later is
+// not of it.
+func TestTextIsAFile(t *testing.T) {
 	f := newFixture(t)
-	large := strings.Repeat("0123456789abcd\r\n", 4097) // 65,552 octets
-	f.put("new/1.a", large)
-	f.put("new/2.a", large[:64<<10])
+	f.put("new/1.a", "one\r\ntwo\r\nthree\r\n")
 	d := f.open()
-	for n, want := range []bool{true, false} {
-		c, err := d.Retrieve(t.Context(), n+1)
-		f.must(err)
-		if _, isFile := c.ReadCloser.(*os.File); isFile != want {
-			t.Errorf("message %d: *os.File is %v", n+1, isFile)
-		}
-		if !c.WireReady {
-			t.Errorf("message %d: not WireReady", n+1)
-		}
-		f.must(c.Close())
-		c.Close() // no harm
+	c, err := d.Retrieve(t.Context(), 1)
+	f.must(err)
+	defer c.Close()
+	f.put("new/1.a", "one\r\ntwo\r\nthree\r\nfour\r\n")
+	file, ok := c.ReadCloser.(maildrop.File)
+	if !ok || !c.WireReady || file.Len() != 17 {
+		t.Fatalf("%T, ready %v", c.ReadCloser, c.WireReady)
 	}
-	if got := f.text(d, 1); got != large {
-		t.Errorf("%d octets came back, or others", len(got))
+	taken := make([]byte, 10)
+	n, err := unix.Read(int(file.Fd()), taken)
+	f.must(err)
+	file.Skip(int64(n))
+	rest, err := io.ReadAll(file)
+	if got := string(taken[:n]) + "|" + string(rest); got != "one\r\ntwo\r\n|three\r\n" || err != nil || file.Len() != 0 {
+		t.Errorf("got %q, %v, %d left", got, err, file.Len())
+	}
+}
+
+// Where a name tells a wrong size, the right one is announced from the session
+// after the one that found out.
+func TestRemeasure(t *testing.T) {
+	f := newFixture(t)
+	f.store.Index = new(index.Cache)
+	long := strings.Repeat("x", 4999)
+	f.put("new/1.a,W=5010", "A: b\n\n"+long+"\n") // 5009 on the wire
+	wantSize := func(d *maildrop.Drop, want int64) {
+		t.Helper()
+		if m, err := d.Message(1); m.Size != want || err != nil {
+			t.Errorf("%d octets, %v, want %d", m.Size, err, want)
+		}
+	}
+	d := f.open()
+	wantSize(d, 5010)
+	f.must(d.Remeasure(t.Context(), 1))
+	wantSize(d, 5010)
+	f.must(d.Close())
+	d = f.open()
+	wantSize(d, 5009)
+	f.must(os.Remove(filepath.Join(f.dir, "new/1.a,W=5010")))
+	if err := d.Remeasure(t.Context(), 1); !errors.Is(err, maildrop.ErrVanished) {
+		t.Errorf("Remeasure = %v, want ErrVanished", err)
+	}
+	if err := d.Remeasure(t.Context(), 2); !errors.Is(err, maildrop.ErrNoMessage) {
+		t.Errorf("Remeasure = %v, want ErrNoMessage", err)
 	}
 }
 

@@ -33,7 +33,9 @@ func uidOf(base string) string {
 
 // timeOf returns the delivery time in seconds that a Maildir name begins with;
 // 0 where it begins with something else.
-func timeOf(base string) uint64 {
+func timeOf(base string) uint64 { return timeOfBytes(base) }
+
+func timeOfBytes[T string | []byte](base T) uint64 {
 	end := 0
 	for end < len(base) && base[end] >= '0' && base[end] <= '9' {
 		end++
@@ -41,7 +43,7 @@ func timeOf(base string) uint64 {
 	if end == 0 {
 		return 0
 	}
-	n, err := strconv.ParseUint(base[:end], 10, 64)
+	n, err := strconv.ParseUint(string(base[:end]), 10, 64)
 	if err != nil {
 		return math.MaxUint64 // only out of range is left
 	}
@@ -76,6 +78,30 @@ func sizeOf(base string) (size int64, ok bool) {
 		return w, w >= s && w <= 2*s+2
 	}
 	return w, true
+}
+
+// readyField, in a base name beside S= and W= that are the same, says that
+// dot-stuffing adds no octets. Only [Store.Deliver] writes it, where all line
+// ends are CRLF too: the text is wire-ready.
+const readyField = ",D=0"
+
+// readyOf reports whether a base name, whose size is believed, says that the
+// text is wire-ready.
+func readyOf(base string) bool {
+	var s, w string
+	ready := false
+	_, fields, _ := strings.Cut(base, ",")
+	for field := range strings.SplitSeq(fields, ",") {
+		switch {
+		case strings.HasPrefix(field, "S="):
+			s = field[2:]
+		case strings.HasPrefix(field, "W="):
+			w = field[2:]
+		case field == readyField[1:]:
+			ready = true
+		}
+	}
+	return ready && s != "" && s == w
 }
 
 // octets parses a size of at most 15 decimal digits; -1: it is none.

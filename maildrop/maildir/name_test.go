@@ -41,11 +41,15 @@ func FuzzUID(f *testing.F) {
 func FuzzFileName(f *testing.F) {
 	f.Add("1700000000.M1P2Q3.host,S=1,W=2:2,S")
 	f.Add("1,W=99999999999999999999")
+	f.Add("1,S=5,W=5,D=0")
 	f.Fuzz(func(t *testing.T, name string) {
 		base := maildir.BaseOf(name)
 		size, ok := maildir.SizeOf(base)
 		if size < 0 && ok {
 			t.Errorf("%q: size %d", name, size)
+		}
+		if maildir.ReadyOf(base) && !(strings.Contains(base, ",S=") && strings.Contains(base, ",W=") && strings.Contains(base, ",D=0")) {
+			t.Errorf("%q: ready by nothing", name)
 		}
 		if ok && !strings.Contains(base, ",W=") {
 			t.Errorf("%q: size %d out of nothing", name, size)

@@ -13,10 +13,28 @@ import (
 // is lost, or the end of ctx, does.
 func (b *box) Remove(ctx context.Context, indexes []int) error {
 	r := remover{box: b, missing: make(map[string]bool)}
-	if err := r.run(ctx, indexes); err != nil {
+	err := r.run(ctx, indexes)
+	b.forget(indexes)
+	if err != nil {
 		return fmt.Errorf("remove from %q: %w", b.lease.Name(), err)
 	}
 	return nil
+}
+
+// forget takes messages that were removed from what was served last: nobody
+// wonders that they are gone. What could not be removed is looked at again.
+func (b *box) forget(indexes []int) {
+	if b.store.Index == nil {
+		return
+	}
+	removed := make([]bool, b.index.Len())
+	for _, i := range indexes {
+		removed[i] = true
+	}
+	left := b.record.Without(func(i int) bool { return removed[i] })
+	if maildrop.Live(b.lease) == nil {
+		b.store.Index.Put(b.path, left)
+	}
 }
 
 // A remover is one call of Remove.
@@ -33,10 +51,10 @@ func (r *remover) run(ctx context.Context, indexes []int) error {
 		if err := r.live(ctx); err != nil {
 			return err
 		}
-		e := &r.entries[i]
-		r.unlink(e.Base(), place{e.in, e.name})
-		for _, p := range r.more[e.Base()] {
-			r.unlink(e.Base(), p)
+		base := r.base(i)
+		r.unlink(base, r.place(i))
+		for _, p := range r.more[base] {
+			r.unlink(base, p)
 		}
 	}
 	if err := r.chase(ctx); err != nil {

@@ -1,16 +1,16 @@
 package maildir
 
 import (
-	"cmp"
+	"encoding/binary"
 	"errors"
 	"io/fs"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"kpopd/maildrop/durable"
+	"kpopd/maildrop/uidl"
 )
 
 // A place is where a file is: its directory and its name there.
@@ -87,17 +87,66 @@ func (d *dirs) scan(fn func(in folder, name []byte)) error {
 // change moments before fn counts, because another one may bear the same time
 // then.
 func (d *dirs) steady(in folder, fn func() error) (bool, error) {
-	const tick = 20 * time.Millisecond // more than any kernel's clock takes
 	before, err := d[in].Stat()
 	if err != nil {
 		return false, err
 	}
-	recent := time.Since(time.Unix(before.Mtim.Unix())) < tick
+	now := time.Now()
 	if err := fn(); err != nil {
 		return false, err
 	}
 	after, err := d[in].Stat()
-	return !recent && before.Mtim == after.Mtim, err
+	return settled(&before, now) && before.Mtim == after.Mtim, err
+}
+
+// settled reports whether whatever changes a directory or file from now on
+// gives it other times than st has.
+func settled(st *unix.Stat_t, now time.Time) bool {
+	tick := 20 * time.Millisecond // more than any kernel's clock takes
+	if st.Mtim.Nsec == 0 && st.Ctim.Nsec == 0 {
+		tick = 3 * time.Second // a file system that counts seconds, or every other
+	}
+	return now.Sub(time.Unix(st.Mtim.Unix())) >= tick && now.Sub(time.Unix(st.Ctim.Unix())) >= tick
+}
+
+// A stamp is what a Maildir looks like from outside: while it stays, so do its
+// messages and their unique-ids.
+type stamp struct {
+	text    string
+	settled bool // it changes with the next change
+}
+
+// stamp returns that of new, cur and the list of unique-ids. It reads no
+// directory.
+func (d *dirs) stamp(maildir *durable.Dir) (stamp, error) {
+	s := stamp{settled: true}
+	now := time.Now()
+	var text []byte
+	add := func(st unix.Stat_t, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			st, err = unix.Stat_t{}, nil
+		}
+		text = appendStat(text, &st)
+		s.settled = s.settled && settled(&st, now)
+		return err
+	}
+	for _, dir := range d {
+		if dir == nil {
+			text = appendStat(text, &unix.Stat_t{})
+		} else if err := add(dir.Stat()); err != nil {
+			return s, err
+		}
+	}
+	err := add(maildir.Lstat(uidl.Name))
+	s.text = string(text)
+	return s, err
+}
+
+func appendStat(b []byte, st *unix.Stat_t) []byte {
+	for _, n := range []int64{int64(st.Dev), int64(st.Ino), st.Size, st.Mtim.Sec, st.Mtim.Nsec, st.Ctim.Sec, st.Ctim.Nsec} {
+		b = binary.LittleEndian.AppendUint64(b, uint64(n))
+	}
+	return b
 }
 
 func (d *dirs) each(in folder, fn func(in folder, name []byte)) error {
@@ -114,85 +163,6 @@ func (d *dirs) each(in folder, fn func(in folder, name []byte)) error {
 func (d *dirs) regular(in folder, name string) bool {
 	st, err := d[in].Lstat(name)
 	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG
-}
-
-// An entry is a message that a scan found.
-type entry struct {
-	name      string
-	time      uint64 // see timeOf
-	base      uint8  // length of the base name, which name begins with
-	in        folder
-	wireReady bool // known to be so
-}
-
-// Base returns the base name.
-func (e *entry) Base() string { return e.name[:e.base] }
-
-// listing are the messages of a Maildir in the order of their numbers: by
-// delivery time, then by base name. more has the other files of those that
-// have several, which seldom happens.
-type listing struct {
-	entries []entry
-	more    map[string][]place // by base name
-}
-
-func (d *dirs) list() (listing, error) {
-	type end struct {
-		at int
-		in folder
-	}
-	var names strings.Builder // all of them in one allocation
-	var ends []end
-	err := d.scan(func(in folder, name []byte) {
-		names.Write(name)
-		ends = append(ends, end{names.Len(), in})
-	})
-	if err != nil {
-		return listing{}, err
-	}
-	list := make([]entry, len(ends))
-	text, from := names.String(), 0
-	for i, e := range ends {
-		name := text[from:e.at]
-		base := baseOf(name)
-		list[i] = entry{name: name, time: timeOf(base), base: uint8(len(base)), in: e.in}
-		from = e.at
-	}
-	slices.SortFunc(list, byNumber)
-	return merge(list), nil
-}
-
-// byNumber orders messages as they are numbered, and the files of one message
-// so that the likeliest to be there still comes last: messages move from new
-// to cur.
-func byNumber(a, b entry) int {
-	if c := cmp.Compare(a.time, b.time); c != 0 {
-		return c
-	}
-	if c := strings.Compare(a.Base(), b.Base()); c != 0 {
-		return c
-	}
-	return cmp.Or(cmp.Compare(a.in, b.in), strings.Compare(a.name, b.name))
-}
-
-// merge makes one entry of those with one base name: the last, which keeps the
-// others in more.
-func merge(list []entry) listing {
-	l := listing{entries: list[:0]}
-	for _, e := range list {
-		last := len(l.entries) - 1
-		if last < 0 || l.entries[last].Base() != e.Base() {
-			l.entries = append(l.entries, e)
-			continue
-		}
-		if l.more == nil {
-			l.more = make(map[string][]place)
-		}
-		before := &l.entries[last]
-		l.more[e.Base()] = append(l.more[e.Base()], place{before.in, before.name})
-		*before = e
-	}
-	return l
 }
 
 // find returns all places of the messages with these base names.

@@ -12,7 +12,10 @@
 // others, since IMAP servers and delivery agents make them for copies; whom
 // the kernel lets link whose files is a matter of fs.protected_hardlinks.
 //
-// Opening a maildrop changes nothing on disk: messages stay in new.
+// Opening a maildrop changes nothing in it: messages stay in new. A login that
+// finds new, cur and the list of imported unique-ids ([kpopd/maildrop/uidl]) as
+// the login before left them reads no directory and no message; one that does
+// not reads new and cur, and looks at the messages that are new to it.
 package maildir
 
 import (
@@ -26,6 +29,7 @@ import (
 
 	"kpopd/maildrop"
 	"kpopd/maildrop/durable"
+	"kpopd/maildrop/index"
 )
 
 var _ maildrop.Store = (*Store)(nil)
@@ -42,21 +46,21 @@ type Store struct {
 	// Hostname is this machine's part of the names of delivered messages.
 	// Empty: [os.Hostname].
 	Hostname string
-	// Sizes remembers sizes that names do not tell. nil: such messages are
-	// read whenever their maildrop is opened.
-	Sizes Sizer
+	// SaveCRLF: what is delivered is kept with CRLF line ends, as it goes out.
+	// Where no line begins with a dot, its name says so, and it can be sent
+	// without being looked at.
+	SaveCRLF bool
+	// Index remembers what was served last, by maildrop. nil: every message is
+	// looked at whenever its maildrop is opened.
+	Index *index.Cache
+	// Storm is the share, in percent, of the unique-ids that were served last
+	// above which a maildrop is refused with [maildrop.ErrStorm] if the same
+	// messages have others now. Fewer than ten are always let through. 0: as
+	// 100, which lets all through.
+	Storm int
 
 	clock atomic.Int64  // the last microsecond that named a message
 	count atomic.Uint64 // messages named
-}
-
-// A Sizer remembers the wire sizes of messages by maildrop and unique-id, from
-// one session to the next. It may forget. It is safe for concurrent use.
-type Sizer interface {
-	// Size returns what Learn was told.
-	Size(name, uid string) (size int64, wireReady, ok bool)
-	// Learn is told what was measured.
-	Learn(name, uid string, size int64, wireReady bool)
 }
 
 // Open returns a view of the Maildir that l locks. A Maildir that does not
@@ -65,13 +69,19 @@ func (s *Store) Open(ctx context.Context, l maildrop.Lease) (maildrop.Box, error
 	if err := maildrop.Live(l); err != nil {
 		return nil, fmt.Errorf("open %q: %w", l.Name(), err)
 	}
-	b := &box{store: s, lease: l}
-	err := s.walk(l.Name(), (*durable.Dir).Open, b.dirs.open)
+	path, err := s.path(l.Name())
+	if err != nil {
+		return nil, fmt.Errorf("open %q: %w", l.Name(), err)
+	}
+	b := &box{store: s, lease: l, path: path, index: new(index.Index)}
+	err = s.walk(path, (*durable.Dir).Open, func(maildir *durable.Dir) error {
+		if err := b.dirs.open(maildir); err != nil {
+			return err
+		}
+		return b.load(ctx, maildir)
+	})
 	if errors.Is(err, errNoMaildir) {
 		return b, nil
-	}
-	if err == nil {
-		err = b.load(ctx)
 	}
 	if err != nil {
 		b.Close()
@@ -80,16 +90,23 @@ func (s *Store) Open(ctx context.Context, l maildrop.Lease) (maildrop.Box, error
 	return b, nil
 }
 
+// AcceptUIDs forgets what was served last of the maildrop called name, so that
+// the next session is served whatever unique-ids there are then. It reports
+// whether anything was remembered.
+func (s *Store) AcceptUIDs(name string) (bool, error) {
+	path, err := s.path(name)
+	if err != nil {
+		return false, err
+	}
+	return s.Index.Forget(path)
+}
+
 // errNoMaildir means that a directory below the root is missing.
 var errNoMaildir = errors.New("no such maildir")
 
-// walk goes from the root to the Maildir of name, one component at a time, by
+// walk goes from the root to the Maildir at path, one component at a time, by
 // step, and calls fn with it.
-func (s *Store) walk(name string, step func(*durable.Dir, string) (*durable.Dir, error), fn func(*durable.Dir) error) error {
-	path, err := s.path(name)
-	if err != nil {
-		return err
-	}
+func (s *Store) walk(path string, step func(*durable.Dir, string) (*durable.Dir, error), fn func(*durable.Dir) error) error {
 	dir, err := durable.Open(s.Root)
 	if err != nil {
 		return err

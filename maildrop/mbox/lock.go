@@ -161,7 +161,7 @@ func (h *hold) take(exclusive bool) error {
 		case Fcntl:
 			ok, err = h.file.TryRecordLock(exclusive)
 		case Flock:
-			ok, err = h.file.TryLock()
+			ok, err = h.file.TryFlock()
 		default:
 			ok, err = h.dotlock()
 			if l == DotlockTry && (errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS)) {
@@ -193,9 +193,9 @@ func (h *hold) unlock() {
 	for _, l := range h.taken {
 		switch l {
 		case Fcntl:
-			_ = h.file.UnlockRecord() // fails where nothing is locked
+			_ = h.file.Unlock(0, 0) // fails where nothing is locked
 		case Flock:
-			_ = h.file.Unlock()
+			_ = h.file.Unflock()
 		}
 	}
 	h.taken = nil

@@ -214,9 +214,11 @@ var fileCalls = map[uint64]struct {
 	unix.SYS_PWRITE64:   {"pwrite64", []operand{{0, 0}}},
 	unix.SYS_FSYNC:      {"fsync", []operand{{0, 0}}},
 	unix.SYS_FDATASYNC:  {"fdatasync", []operand{{0, 0}}},
-	unix.SYS_FLOCK:      {"flock", []operand{{0, 0}}},
+	unix.SYS_FCNTL:      {"fcntl", []operand{{0, 0}}},
 	unix.SYS_CLOSE:      {"close", []operand{{0, 0}}},
 	unix.SYS_GETDENTS64: {"getdents64", []operand{{0, 0}}},
+	unix.SYS_FSTAT:      {"fstat", []operand{{0, 0}}},
+	sysFstatat:          {"newfstatat", []operand{{0, 1}}},
 }
 
 // enter notes a call on files that the thread is about to make.

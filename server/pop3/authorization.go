@@ -3,11 +3,13 @@ package pop3
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 
 	"kpopd/auth"
+	"kpopd/maildrop"
 	"kpopd/server"
 )
 
@@ -32,12 +34,12 @@ func (s *session) noPasswords() *Error {
 func (s *session) needTLS() *Error {
 	e := &Error{CodeSysPerm, "TLS is required here", auth.Refuse(auth.ErrDenied, "tls-required")}
 	if s.c.OffersTLS() {
-		e.Text += ", use STLS first"
+		e.Text = "TLS is required here, use STLS first"
 	}
 	return e
 }
 
-func unoffered(text string) *Error {
+func unoffered(text Text) *Error {
 	return &Error{CodeSysPerm, text, auth.Refuse(auth.ErrDenied, "not-offered")}
 }
 
@@ -82,8 +84,16 @@ func (s *session) pass(ctx context.Context, args []string) error {
 		return s.passKPOP(ctx, name)
 	}
 	secret := auth.Secret(strings.Join(args, ""))
+	if s.utf8 && auth.IsProhibited(string(secret)) {
+		secret = noPassword // RFC 6856 §2.2
+	}
 	return s.login(ctx, "USER", name, auth.Password{User: name, Secret: secret})
 }
+
+// noPassword is nobody's. A client in UTF-8 mode that sends what is none there
+// is answered as for any other wrong password, at the price of one. Without that
+// mode octets are octets: there are passwords from before UTF-8.
+const noPassword auth.Secret = "\x00"
 
 // apop takes a name and the digest of the greeting's timestamp and a shared
 // secret (RFC 1939 §7).
@@ -134,7 +144,7 @@ func (s *session) enter(ctx context.Context, id auth.Identity) error {
 	if !s.c.Occupy(occupant(id, grant)) {
 		return s.refused(ctx, id, errTooManySessions)
 	}
-	drop, err := s.h.Open(ctx, grant)
+	drop, err := s.h.Open(maildrop.WithHolder(ctx, s.holder(id)), grant)
 	if err != nil {
 		s.c.Vacate()
 		return s.refused(ctx, id, err)
@@ -146,6 +156,11 @@ func (s *session) enter(ctx context.Context, id auth.Identity) error {
 		Mechanism: id.Mechanism, Source: id.Source, Attrs: append(proof(id),
 			slog.String("tls", s.tlsVersion()), slog.Int("messages", n))})
 	return s.ok("%d messages (%d octets)", n, octets)
+}
+
+// holder says for whom a maildrop is locked.
+func (s *session) holder(id auth.Identity) maildrop.Holder {
+	return maildrop.Holder{User: id.User, Mechanism: id.Mechanism, Client: s.c.Client(), Listener: s.c.Listener(), Conn: s.c.ID}
 }
 
 // occupant is whose connection it is, of those that are counted by user. Who acts
@@ -202,8 +217,13 @@ func proof(id auth.Identity) []slog.Attr {
 func (s *session) refused(ctx context.Context, id auth.Identity, err error) error {
 	reply := asReply(err)
 	reason := auth.Reason(err)
-	if reply.Code == CodeInUse {
+	switch {
+	case reply.Code == CodeInUse:
 		reason = "in-use"
+	case reply.Code == CodeLoginDelay:
+		reason = "login-delay"
+	case errors.Is(err, maildrop.ErrStorm):
+		reason = "unique-ids-would-change"
 	}
 	s.c.Record(ctx, server.Event{Kind: server.EventRefused, User: clip(id.User), Mechanism: id.Mechanism,
 		Source: id.Source, Reason: reason, Err: err, Attrs: proof(id)})
@@ -247,8 +267,9 @@ func (s *session) stls(ctx context.Context, _ []string) error {
 		}
 		return s.count(refuse("", "TLS is not offered here"))
 	}
-	s.name, s.bad, s.failures = "", 0, 0
-	if err := s.c.StartTLS(ctx, "+OK Begin TLS"); err != nil {
+	line := "+OK " + s.words("Begin TLS")
+	s.name, s.bad, s.failures, s.utf8, s.lang = "", 0, 0, false, language{}
+	if err := s.c.StartTLS(ctx, line); err != nil {
 		return ended{err}
 	}
 	return nil

@@ -33,6 +33,10 @@ func commandFor(keyword string) (command, bool) {
 	switch keyword {
 	case "CAPA":
 		return command{anyState, 0, 0, (*session).capa}, true
+	case "LANG":
+		return command{anyState, 0, 1, (*session).language}, true
+	case "UTF8":
+		return command{authorization, 0, 0, (*session).utf8Mode}, true
 	case "QUIT":
 		return command{anyState, 0, 0, (*session).quit}, true
 	case "USER":

@@ -11,6 +11,7 @@ import (
 	"testing/iotest"
 
 	"kpopd/maildrop"
+	"kpopd/server"
 	"kpopd/server/pop3"
 )
 
@@ -22,6 +23,7 @@ var sessions = []string{
 	"AUTH PLAIN AGFsaWNlAHdvbmRlcmxhbmQ=\r\nRETR 1\r\nRETR 2\r\nRETR 3\r\nTOP 1 99999999\r\n",
 	"AUTH TOY bW9yZQ==\r\n\r\n=\r\n*\r\n*\r\nAUTH TOY ZGF0YTphbGljZQ==\r\n\r\nSTAT\r\n",
 	"CAPA\r\nSTLS\r\n",
+	"LANG\r\nLANG de\r\nUTF8\r\nUSER m\xc3\xbcller\r\nPASS gr\xc3\xbc\xc3\x9fe\r\nLANG ja-JP\r\nSTAT\r\nLANG *\r\nQUIT\r\n",
 	"USER alice\nPASS wrong\nLAST\nXDELE 1\n\n\x00\xff\nAUTH NTLM\n*\nQUIT\n",
 }
 
@@ -107,27 +109,31 @@ func FuzzTop(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte, lines int) {
 		lines &= 0xffff
-		want := naiveTop(text, lines)
+		want, part := naiveTop(text, lines)
+		end := error(nil)
+		if part {
+			end = server.ErrPart
+		}
 		for name, r := range map[string]io.Reader{
 			"whole": bytes.NewReader(text), "octets": iotest.OneByteReader(bytes.NewReader(text)),
 			"halves": iotest.HalfReader(bytes.NewReader(text)), "data with EOF": iotest.DataErrReader(bytes.NewReader(text)),
 		} {
 			got, err := io.ReadAll(pop3.NewTop(r, lines))
-			if err != nil || string(got) != want {
+			if err != end || string(got) != want {
 				t.Errorf("%s: TOP %d of %q is %q, %v, want %q", name, lines, text, got, err, want)
 			}
 		}
 	})
 }
 
-func naiveTop(text []byte, n int) string {
+func naiveTop(text []byte, n int) (top string, part bool) {
 	lines := strings.SplitAfter(string(text), "\n")
 	for i, line := range lines {
 		if line == "\n" || line == "\r\n" {
-			return strings.Join(lines[:min(i+1+n, len(lines))], "")
+			return strings.Join(lines[:min(i+1+n, len(lines))], ""), i+1+n < len(lines)
 		}
 	}
-	return string(text)
+	return string(text), false
 }
 
 // FuzzRetr keeps any octets as a message, and fetches it: what LIST announces
@@ -148,7 +154,8 @@ func FuzzRetr(f *testing.F) {
 		if int(size) != len(wire) || ready != (string(text) == wire && stuff(wire) == wire) {
 			t.Errorf("Measure of %q: %d, %v; it is %q on the wire", text, size, ready, wire)
 		}
-		top := naiveWire([]byte(naiveTop(text, int(lines))))
+		top, _ := naiveTop(text, int(lines))
+		top = naiveWire([]byte(top))
 		got := w.converse(t, fmt.Appendf(nil, "USER alice\r\nPASS wonderland\r\nLIST 1\r\nRETR 1\r\nTOP 1 %d\r\nQUIT\r\n", lines))
 		want := fmt.Sprintf("+OK pop.example.test POP3 server ready %s\r\n+OK Send PASS\r\n+OK 1 messages (%d octets)\r\n+OK 1 %d\r\n"+
 			"+OK %d octets\r\n%s.\r\n+OK Top of message follows\r\n%s.\r\n+OK Bye\r\n",

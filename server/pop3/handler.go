@@ -52,6 +52,15 @@ type Handler struct {
 	// SDPS is what divides user and host in a login name of Demon's Standard
 	// Dial-up POP3 Service, such as "@+". Empty: it is not spoken.
 	SDPS string
+	// Language is the tag of the language that LANG * selects, one for which
+	// [IsLanguage] holds. Empty: "en".
+	Language string
+	// UTF8Messages is what clients without UTF-8 mode get of messages that need
+	// it.
+	UTF8Messages UTF8Policy
+	// Policies are those on which somebody may have a maildrop, for what CAPA
+	// says before it is known who logs in. nil: there are no terms.
+	Policies []maildrop.Policy
 	// Hold says how long the answer to a refused login of a user, as far as he
 	// is known, is held back; done ends that time. ok is false where the client
 	// should be answered and sent away instead. nil: none is held back.

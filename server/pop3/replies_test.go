@@ -164,12 +164,22 @@ func (r *replies) mayEnd(command string) error {
 	switch {
 	case len(r.left) > 0:
 		return fmt.Errorf("half a line at the end: %q", r.left)
-	case r.last == "+OK Bye", strings.HasPrefix(r.last, "-ERR "):
+	case isBye(r.last), strings.HasPrefix(r.last, "-ERR "):
 		return nil
 	case r.cut:
 		return nil
 	}
 	return fmt.Errorf("%q is not answered; the last reply was %q", command, r.last)
+}
+
+// isBye reports whether a reply is QUIT's, in any language.
+func isBye(reply string) bool {
+	for _, catalogue := range pop3.Catalogues() {
+		if reply == "+OK "+catalogue["Bye"] {
+			return true
+		}
+	}
+	return reply == "+OK Bye"
 }
 
 func isCommand(line, keyword string) bool {
@@ -183,7 +193,7 @@ func isMultiLine(line string) bool {
 	switch {
 	case isCommand(line, "CAPA"), isCommand(line, "RETR"), isCommand(line, "TOP"):
 		return true
-	case isCommand(line, "LIST"), isCommand(line, "UIDL"), isCommand(line, "AUTH"):
+	case isCommand(line, "LIST"), isCommand(line, "UIDL"), isCommand(line, "AUTH"), isCommand(line, "LANG"):
 		return !args
 	}
 	return false

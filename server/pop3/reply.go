@@ -3,6 +3,7 @@ package pop3
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"kpopd/auth"
 	"kpopd/maildrop"
@@ -13,33 +14,43 @@ type Code string
 
 // The codes that this server sends.
 const (
-	CodeInUse   Code = "IN-USE"   // RFC 2449 §8.1.2
-	CodeAuth    Code = "AUTH"     // RFC 3206 §5
-	CodeSysTemp Code = "SYS/TEMP" // RFC 3206 §4
-	CodeSysPerm Code = "SYS/PERM" // RFC 3206 §4
+	CodeInUse      Code = "IN-USE"      // RFC 2449 §8.1.2
+	CodeLoginDelay Code = "LOGIN-DELAY" // RFC 2449 §8.1.1
+	CodeAuth       Code = "AUTH"        // RFC 3206 §5
+	CodeSysTemp    Code = "SYS/TEMP"    // RFC 3206 §4
+	CodeSysPerm    Code = "SYS/PERM"    // RFC 3206 §4
+	CodeUTF8       Code = "UTF8"        // RFC 6856 §5
 )
 
 // An Error is a negative reply. The client is told Code and Text; Err is for
 // the operator.
 type Error struct {
-	Code Code   // empty: none
-	Text string // one line, less than 500 octets, not beginning with '['
+	Code Code // empty: none
+	Text Text // less than 500 octets, not beginning with '['
 	Err  error
 }
 
 func (e *Error) Error() string {
 	switch {
 	case e.Err == nil:
-		return e.Text
+		return e.says(string(e.Text))
 	case e.Text == "":
 		return e.Err.Error()
 	}
-	return e.Text + ": " + e.Err.Error()
+	return e.says(string(e.Text)) + ": " + e.Err.Error()
 }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-func refuse(code Code, text string) *Error { return &Error{Code: code, Text: text} }
+// says puts the numbers that Err has into words, of Text or of its translation.
+func (e *Error) says(words string) string {
+	if t, ok := errors.AsType[*maildrop.TooSoonError](e.Err); ok {
+		return fmt.Sprintf(words, seconds(t.Delay), seconds(t.Left))
+	}
+	return words
+}
+
+func refuse(code Code, text Text) *Error { return &Error{Code: code, Text: text} }
 
 // ended is an error after which nothing more can be said.
 type ended struct{ error }
@@ -61,6 +72,9 @@ func asReply(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
+	if _, ok := errors.AsType[*maildrop.TooSoonError](err); ok {
+		return &Error{CodeLoginDelay, "Minimum time between logins is %d seconds, log in again in %d", err}
+	}
 	switch {
 	case errors.Is(err, maildrop.ErrNoMessage):
 		return &Error{Text: "No such message", Err: err}
@@ -81,18 +95,18 @@ func asReply(err error) *Error {
 }
 
 // ok begins or is a positive reply.
-func (s *session) ok(format string, a ...any) error {
-	s.c.Printf("+OK "+format+"\r\n", a...)
+func (s *session) ok(format Text, a ...any) error {
+	s.c.Printf("+OK "+s.words(format)+"\r\n", a...)
 	return nil
 }
 
 // err sends a negative reply.
 func (s *session) err(e *Error) {
 	if e.Code == "" {
-		s.c.Printf("-ERR %s\r\n", e.Text)
+		s.c.Printf("-ERR %s\r\n", e.says(s.words(e.Text)))
 		return
 	}
-	s.c.Printf("-ERR [%s] %s\r\n", e.Code, e.Text)
+	s.c.Printf("-ERR [%s] %s\r\n", e.Code, e.says(s.words(e.Text)))
 }
 
 // reply answers a command that ended with err. It returns an error when the

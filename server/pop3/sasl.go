@@ -168,7 +168,7 @@ func noMemory(err error) *Error {
 
 const textBase64 = "Response is not valid base64"
 
-func malformed(text string, err error) *Error {
+func malformed(text Text, err error) *Error {
 	return &Error{CodeAuth, text, auth.Refuse(fmt.Errorf("%w: %w", auth.ErrCredentials, err), "malformed")}
 }
 

@@ -32,7 +32,7 @@ func (s *session) env(ctx context.Context, args []string) error {
 		if strings.HasPrefix(line, ".") { // RFC 1939 §3
 			line = "." + line
 		}
-		s.c.Printf("%s\r\n", line)
+		s.c.Printf("%s\r\n", s.presentable(line))
 	}
 	s.c.Printf(".\r\n")
 	return nil

@@ -40,6 +40,8 @@ type session struct {
 	bad      int            // commands that failed before login
 	failures int            // refused logins
 	over     bool           // the client has quit, or is sent away
+	utf8     bool           // the client has asked for UTF-8 mode
+	lang     language       // of replies
 
 	id    auth.Identity // from login on
 	drop  *maildrop.Drop
@@ -50,7 +52,8 @@ type session struct {
 type stats struct {
 	retrieved, deleted int
 	octets             int64
-	quit               bool // by the client
+	quit               bool  // by the client
+	cut                cause // by us
 }
 
 // peer describes the connection as it is now, and whom KPOP has proven on it.
@@ -66,7 +69,7 @@ func (s *session) greet() {
 	if s.h.Timestamp != nil && s.h.Auth != nil && s.proven == nil {
 		s.greeting = s.h.Timestamp()
 	}
-	s.ok("%s", strings.TrimSpace(s.h.Hostname+" POP3 server ready "+s.greeting))
+	s.c.Printf("+OK %s\r\n", strings.TrimSpace(s.h.Hostname+" POP3 server ready "+s.greeting))
 }
 
 // run answers one command after the other.
@@ -153,10 +156,16 @@ func (s *session) stillLocked() error {
 	select {
 	case <-s.drop.Lost():
 		s.dismiss()
-		return &Error{CodeSysTemp, "The maildrop was taken from this session", maildrop.ErrStale}
+		return s.taken(maildrop.ErrStale)
 	default:
 		return nil
 	}
+}
+
+// taken answers who no longer has the maildrop.
+func (s *session) taken(err error) *Error {
+	s.stats.cut = cause{"lock-lost"}
+	return &Error{CodeSysTemp, "The maildrop was taken from this session", err}
 }
 
 // quit ends the session. In the TRANSACTION state it enters UPDATE, the only
@@ -167,7 +176,10 @@ func (s *session) quit(ctx context.Context, _ []string) error {
 	if s.state == authorization {
 		return s.ok("Bye")
 	}
-	if err := s.update(ctx); err != nil {
+	switch err := s.update(ctx); {
+	case errors.Is(err, maildrop.ErrStale):
+		return s.taken(err)
+	case err != nil:
 		return &Error{CodeSysTemp, "Some deleted messages not removed", err}
 	}
 	return s.ok("Bye")
@@ -199,10 +211,11 @@ func (s *session) close(ctx context.Context) {
 		return
 	}
 	s.release()
-	s.c.Record(ctx, server.Event{Kind: server.EventEnd, User: s.id.User, Maildrop: s.drop.Name(), Attrs: []slog.Attr{
-		slog.Bool("quit", s.stats.quit), slog.Int("retrieved", s.stats.retrieved),
-		slog.Int64("octets", s.stats.octets), slog.Int("deleted", s.stats.deleted),
-	}})
+	s.c.Record(ctx, server.Event{Kind: server.EventEnd, User: s.id.User, Maildrop: s.drop.Name(),
+		Reason: s.stats.cut.reason, Attrs: []slog.Attr{
+			slog.Bool("quit", s.stats.quit), slog.Int("retrieved", s.stats.retrieved),
+			slog.Int64("octets", s.stats.octets), slog.Int("deleted", s.stats.deleted),
+		}})
 }
 
 // release closes the maildrop. An error of it changes nothing for the client:

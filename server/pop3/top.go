@@ -3,17 +3,24 @@ package pop3
 import (
 	"bytes"
 	"io"
+
+	"kpopd/server"
 )
 
 // A top reads a message's header, the blank line and a number of lines of the
-// body, and no more than that from its source (RFC 1939 §7).
+// body (RFC 1939 §7), and ends with [server.ErrPart] where its source goes on.
+// From that it takes at most readAhead more than twice what it passes on.
 type top struct {
-	r     io.Reader
-	lines int  // of the body, still to come
-	body  bool // the blank line has been passed
-	part  part // what the current line of the header holds so far
-	done  bool
+	r      io.Reader
+	lines  int  // of the body, still to come
+	body   bool // the blank line has been passed
+	part   part // what the current line of the header holds so far
+	passed int  // octets
+	done   bool
 }
+
+// readAhead is enough for most headers at once.
+const readAhead = 8 << 10
 
 // A part says what a line holds before its LF.
 type part int
@@ -28,12 +35,13 @@ func newTop(r io.Reader, lines int) *top { return &top{r: r, lines: lines} }
 
 func (t *top) Read(p []byte) (int, error) {
 	if t.done {
-		return 0, io.EOF
+		return 0, server.ErrPart
 	}
-	n, err := t.r.Read(p)
+	n, err := t.r.Read(p[:min(len(p), readAhead+t.passed)])
 	n = t.take(p[:n])
+	t.passed += n
 	if t.done {
-		err = io.EOF // whatever is behind
+		err = server.ErrPart // whatever is behind
 	}
 	return n, err
 }

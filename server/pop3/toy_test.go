@@ -233,6 +233,9 @@ func (x *brittleBox) Retrieve(ctx context.Context, i int) (maildrop.Content, err
 	if err == nil && x.b.fail["short"] {
 		c.ReadCloser = io.NopCloser(io.LimitReader(c.ReadCloser, 10))
 	}
+	if err == nil && x.b.fail["long"] {
+		c.ReadCloser = io.NopCloser(io.MultiReader(c.ReadCloser, strings.NewReader("and more\n")))
+	}
 	return c, err
 }
 

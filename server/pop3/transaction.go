@@ -2,19 +2,22 @@ package pop3
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"strconv"
 
 	"kpopd/maildrop"
+	"kpopd/server"
 )
 
 // stat answers with the number of messages that are not marked and their
 // octets (RFC 1939 §5).
 func (s *session) stat(context.Context, []string) error {
 	n, octets := s.drop.Stat()
-	return s.ok("%d %d", n, octets)
+	s.c.Printf("+OK %d %d\r\n", n, octets)
+	return nil
 }
 
 // list answers with numbers and sizes (RFC 1939 §5).
@@ -53,6 +56,9 @@ func (s *session) listing(args []string, what func([]byte, maildrop.Message) []b
 	n, octets := s.drop.Stat()
 	s.ok("%d messages (%d octets)", n, octets)
 	for n, m := range s.drop.All() {
+		if s.c.Err() != nil {
+			return nil // the client is gone, as the next read tells
+		}
 		write("", n, m)
 	}
 	s.c.Printf(".\r\n")
@@ -65,25 +71,23 @@ func (s *session) retr(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	content, err := s.drop.Retrieve(ctx, n)
+	content, err := s.retrieve(ctx, n)
 	if err != nil {
 		return err
 	}
 	defer content.Close()
 	s.ok("%d octets", m.Size)
-	octets, err := s.sendText(content, content.WireReady)
-	if err == nil && octets != m.Size && s.c.Err() == nil {
-		s.c.Log().Warn("message is not as large as announced", "maildrop", s.drop.Name(), "uid", m.UID,
-			"announced", m.Size, "sent", octets)
+	if err := s.sendText(ctx, n, m, content, content.WireReady); err != nil {
+		return err
 	}
 	s.stats.retrieved++
-	return err
+	return nil
 }
 
 // top sends the header, the blank line and the first lines of the body
 // (RFC 1939 §7). fetchmail asks for 99999999 of them to have it all.
 func (s *session) top(ctx context.Context, args []string) error {
-	n, _, err := s.message(args[0])
+	n, m, err := s.message(args[0])
 	if err != nil {
 		return err
 	}
@@ -91,30 +95,42 @@ func (s *session) top(ctx context.Context, args []string) error {
 	if err != nil {
 		return s.count(refuse("", "The number of lines is not acceptable"))
 	}
-	content, err := s.drop.Retrieve(ctx, n)
+	content, err := s.retrieve(ctx, n)
 	if err != nil {
 		return err
 	}
 	defer content.Close()
 	s.ok("Top of message follows")
-	_, err = s.sendText(newTop(content, lines), content.WireReady)
-	return err
+	return s.sendText(ctx, n, m, newTop(content, lines), content.WireReady)
 }
 
-// sendText sends a message's text. Where the store fails in the middle there
-// is no honest way on: the connection ends without the final dot, so that the
-// client does not take a part for the whole.
-func (s *session) sendText(r io.Reader, wireReady bool) (int64, error) {
-	octets, err := s.c.WriteText(r, wireReady)
+// sendText sends the text of message n, or a part of it. Where the store fails
+// in the middle, or the text is not as long as LIST has announced, there is no
+// honest way on: the connection ends without the final dot, so that the client
+// does not take a part for the whole, and without UPDATE.
+//
+// Of a text that grew the announced octets could be sent, and would be taken for
+// all of it. It is measured instead, for the next session to announce.
+func (s *session) sendText(ctx context.Context, n int, m maildrop.Message, r io.Reader, wireReady bool) error {
+	octets, err := s.c.WriteText(r, m.Size, wireReady)
 	s.stats.octets += octets
-	if err != nil {
-		err = fmt.Errorf("reading a message of %s: %w", s.drop.Name(), err)
-		s.c.Log().Error("message could not be sent whole", "maildrop", s.drop.Name(), "err", err)
-		s.c.Abort(err)
-		return octets, ended{err}
+	if err == nil {
+		return nil
 	}
-	return octets, nil
+	s.stats.cut = cause{"message-unreadable"}
+	if errors.Is(err, server.ErrTextSize) {
+		s.stats.cut = cause{"message-changed"}
+		err = errors.Join(err, s.drop.Remeasure(ctx, n))
+	}
+	err = fmt.Errorf("reading message %q of %s: %w", m.UID, s.drop.Name(), err)
+	s.c.Log().Error("message could not be sent whole", "maildrop", s.drop.Name(), "uid", m.UID,
+		"reason", s.stats.cut.reason, "announced", m.Size, "found", octets, "err", err)
+	s.c.Abort(err)
+	return ended{err}
 }
+
+// A cause is why a session was cut, as cmd/kpopd/REASONS.md explains it.
+type cause struct{ reason string }
 
 // dele marks a message. It is removed at QUIT, and not before.
 func (s *session) dele(_ context.Context, args []string) error {

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kpopd/auth"
+	"kpopd/maildrop"
 	"kpopd/server"
 	"kpopd/server/pop3"
 )
@@ -36,7 +37,7 @@ var update = flag.Bool("update", false, "rewrite what the server says in testdat
 //	!directive         set-up, another act of the client, or a question; see acts
 //	= text             what came of a directive
 //
-// A text that is not plain ASCII is quoted as in Go.
+// A text that is not plain is quoted as in Go.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -193,7 +194,7 @@ func lawful(line string) error {
 		return nil
 	}
 	// RFC 2449 §8: what begins with a bracket is a code.
-	if !coded || !slices.Contains([]string{"IN-USE", "AUTH", "SYS/TEMP", "SYS/PERM"}, code) {
+	if !coded || !slices.Contains([]string{"IN-USE", "LOGIN-DELAY", "AUTH", "SYS/TEMP", "SYS/PERM", "UTF8"}, code) {
 		return errors.New("no such response code")
 	}
 	// fetchmail takes these for a server that is busy.
@@ -233,7 +234,7 @@ func plain(text []byte) string {
 	if len(s) > 200 {
 		return fmt.Sprintf("%s… %d octets", strconv.Quote(s[:20]), len(s))
 	}
-	if q := strconv.QuoteToASCII(s); len(q) != len(s)+2 || strings.HasSuffix(s, " ") {
+	if q := strconv.Quote(s); len(q) != len(s)+2 || strings.HasSuffix(s, " ") {
 		return q
 	}
 	return s
@@ -277,15 +278,23 @@ var acts = map[string]func(p *player, rest string, words []string){
 	"clear": func(p *player, _ string, words []string) {
 		p.w.handler.Clear = map[string]pop3.Clear{"none": pop3.ClearNone, "tickets": pop3.ClearTickets, "any": pop3.ClearAny}[words[0]]
 	},
-	"apop":     func(p *player, _ string, _ []string) { p.w.handler.Timestamp = func() string { return timestamp } },
-	"noauth":   func(p *player, _ string, _ []string) { p.w.handler.Auth = nil },
-	"nouser":   func(p *player, _ string, _ []string) { p.w.handler.NoUser = true },
-	"nomechs":  func(p *player, _ string, _ []string) { p.w.handler.Mechanisms = nil },
-	"kpop":     func(p *player, _ string, _ []string) { p.w.handler.Admit = toyAdmit },
-	"hold":     (*player).hold,
+	"apop":    func(p *player, _ string, _ []string) { p.w.handler.Timestamp = func() string { return timestamp } },
+	"noauth":  func(p *player, _ string, _ []string) { p.w.handler.Auth = nil },
+	"nouser":  func(p *player, _ string, _ []string) { p.w.handler.NoUser = true },
+	"nomechs": func(p *player, _ string, _ []string) { p.w.handler.Mechanisms = nil },
+	"kpop":    func(p *player, _ string, _ []string) { p.w.handler.Admit = toyAdmit },
+	"hold":    (*player).hold,
+	"policy":  func(p *player, _ string, words []string) { p.w.policy = p.policy(p.w.policy, words) },
+	"policies": func(p *player, _ string, words []string) {
+		p.w.handler.Policies = append(p.w.handler.Policies, p.policy(maildrop.Policy{}, words))
+	},
 	"sdps":     func(p *player, rest string, _ []string) { p.w.handler.SDPS = rest },
 	"limit":    (*player).limit,
 	"external": func(p *player, _ string, _ []string) { p.w.handler.Mechanisms = auth.Mechanisms{auth.External{}} },
+	"language": func(p *player, rest string, _ []string) { p.w.handler.Language = rest },
+	"utf8": func(p *player, _ string, words []string) {
+		p.w.handler.UTF8Messages = map[string]pop3.UTF8Policy{"as-is": pop3.UTF8AsIs, "surrogate": pop3.UTF8Surrogate, "refuse": pop3.UTF8Refuse}[words[0]]
+	},
 	"notls":    func(p *player, _ string, _ []string) { p.w.endpoint.TLS = nil },
 	"implicit": func(p *player, _ string, _ []string) { p.w.endpoint.Implicit = true },
 
@@ -358,6 +367,25 @@ func (p *player) hold(rest string, _ []string) {
 		p.w.held = append(p.w.held, "held "+user)
 		return d, func() { p.w.held = append(p.w.held, "done "+user) }, d > 0
 	}
+}
+
+// policy changes a policy: "!policy expire=30 delay=10m" for the maildrops that
+// are opened, and "!policies expire=never" adds one that CAPA knows of.
+func (p *player) policy(was maildrop.Policy, words []string) maildrop.Policy {
+	for _, word := range words {
+		key, value, _ := strings.Cut(word, "=")
+		switch d, err := time.ParseDuration(value); {
+		case key == "delay" && err == nil:
+			was.LoginDelay = d
+		case key == "expire" && value == "never":
+			was.Expire = maildrop.Never
+		case key == "expire":
+			was.Expire, _ = strconv.Atoi(value)
+		default:
+			p.t.Fatalf("%s: no policy %q", p.file, word)
+		}
+	}
+	return was
 }
 
 // limit sets a limit of the server's: "!limit user 2", "!limit memory 50000".

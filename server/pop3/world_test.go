@@ -19,6 +19,7 @@ import (
 	"kpopd/auth/userfile"
 	"kpopd/maildrop"
 	"kpopd/maildrop/memory"
+	"kpopd/maildrop/pace"
 	"kpopd/server"
 	"kpopd/server/pop3"
 )
@@ -31,9 +32,11 @@ const timestamp = "<1896.697170952@dbc.mtview.ca.us>"
 const users = `alice:{PLAIN}wonderland
 bob:{PLAIN}  two words 
 mrose:{PLAIN}tanstaaf
+müller:{PLAIN}grüße
+latin:{PLAIN}stra` + "\xdf" + `e
 `
 
-var secrets = []string{"wonderland", "two words", "tanstaaf", "krb_ticket", "c4c9334bac560ecc979e58001b3e22fb"}
+var secrets = []string{"wonderland", "two words", "tanstaaf", "krb_ticket", "grüße", "stra\xdf", "c4c9334bac560ecc979e58001b3e22fb"}
 
 // A world is a server with one listener, its users and their mail.
 type world struct {
@@ -46,6 +49,7 @@ type world struct {
 	log    bytes.Buffer
 	events []server.Event
 	held   []string // what Handler.Hold was asked and told
+	policy maildrop.Policy
 	// unrecorded is what the recorder answers.
 	unrecorded error
 	outage     string // of the directory: "down", or "hang" where it never answers; else none
@@ -61,6 +65,12 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	w := &world{store: &brittle{Store: &memory.Store{}, Locker: &memory.Locker{}, fail: map[string]bool{}}}
+	logins, err := pace.Open(filepath.Join(t.TempDir(), "logins"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { logins.Close() })
+	w.policy.Logins = logins
 	w.srv.Log = slog.New(slog.NewTextHandler(writerFunc(w.writeLog), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.srv.Recorder = w
 	w.handler = &pop3.Handler{Hostname: "pop.example.test", Grant: grant, Open: w.open, Auth: auth.SDPS{Auth: auth.Chain{outage{w}, file}}}
@@ -89,9 +99,9 @@ func grant(_ context.Context, id auth.Identity, p auth.Peer) (auth.Grant, error)
 
 func (w *world) open(ctx context.Context, g auth.Grant) (*maildrop.Drop, error) {
 	if g.Host != "" {
-		return maildrop.Open(ctx, g.Maildrop, w.store, &maildrop.Part{Store: w.store, Recipient: g.Recipient, Host: g.Host})
+		return w.policy.Open(ctx, g.Maildrop, w.store, &maildrop.Part{Store: w.store, Recipient: g.Recipient, Host: g.Host})
 	}
-	return maildrop.Open(ctx, g.Maildrop, w.store, w.store)
+	return w.policy.Open(ctx, g.Maildrop, w.store, w.store)
 }
 
 // outage is the first of the chain: a directory that knows nobody, or is out of

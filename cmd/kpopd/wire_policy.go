@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"kpopd/auth"
+	"kpopd/config"
+	"kpopd/maildrop"
+	"kpopd/maildrop/pace"
+)
+
+// policy is on what terms a maildrop is opened: those of the account rule that
+// gave it, and of the retention block that names it.
+func (b *builder) policy(g auth.Grant) maildrop.Policy {
+	p := maildrop.Policy{Expire: b.file.Expire(g.Maildrop)}
+	if a, ok := g.Terms.(*config.Account); ok {
+		p.LoginDelay = a.LoginDelay
+	}
+	if b.next.logins != nil {
+		p.Logins = loginsByPlace{b.next.logins, b.file.Maildrop.RelPath}
+	}
+	return p
+}
+
+// allPolicies are on what terms anybody can have a maildrop, as far as clients
+// are told before they log in.
+func (b *builder) allPolicies() (all []maildrop.Policy) {
+	for _, expire := range b.file.Expires() {
+		for _, delay := range b.file.LoginDelays() {
+			all = append(all, maildrop.Policy{Expire: expire, LoginDelay: delay})
+		}
+	}
+	return all
+}
+
+// loginsByPlace remember logins by where a maildrop is kept, as byPlace locks.
+type loginsByPlace struct {
+	*pace.Logins
+	place func(name string) (string, error)
+}
+
+// Last implements [maildrop.Logins].
+func (l loginsByPlace) Last(name string) time.Time { return l.Logins.Last(l.key(name)) }
+
+// Note implements [maildrop.Logins].
+func (l loginsByPlace) Note(name string, at time.Time) { l.Logins.Note(l.key(name), at) }
+
+func (l loginsByPlace) key(name string) string {
+	place, err := l.place(name)
+	if err != nil {
+		return name // which could not be locked either
+	}
+	return lockName(place)
+}
+
+// sayTerms tells a policy in the words of the configuration.
+func sayTerms(p maildrop.Policy) *termsSays {
+	says := &termsSays{}
+	switch {
+	case p.Expire == maildrop.Never:
+		says.Expire = "never"
+	case p.Expire > 0:
+		says.Expire = fmt.Sprintf("%dd", p.Expire)
+	}
+	if p.LoginDelay > 0 {
+		says.LoginDelay = p.LoginDelay.String()
+	}
+	return says
+}

@@ -1,0 +1,312 @@
+package index
+
+import (
+	"container/list"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"kpopd/maildrop"
+	"kpopd/maildrop/durable"
+)
+
+// A Cache has the indexes of all maildrops: those used last in memory, all of
+// them in files. Where the directory cannot be used it does without, and says
+// so once. It is safe for concurrent use; of one maildrop, only who has its
+// lock uses Put.
+type Cache struct {
+	// Path is the directory, which is made with mode 0700. Empty: indexes are
+	// in memory only. Processes may share one.
+	Path string
+	// Memory is how many octets of indexes are kept in memory. 0: 64 MiB.
+	Memory int64
+	// Log is told of files that cannot be used. nil: [slog.Default].
+	Log *slog.Logger
+
+	mu     sync.Mutex
+	root   *durable.Dir // nil: not opened yet
+	broken bool         // the last file could not be used, and that was logged
+	recent list.List    // of *kept, the last used first
+	byName map[string]*list.Element
+	octets int64 // of all in recent
+}
+
+// kept is an index in memory.
+type kept struct {
+	name  string
+	index *Index
+	file  identity // the file that it was read from or written to
+}
+
+// An identity tells a file from the one that replaces it. Its zero value means
+// that there is none.
+type identity struct {
+	ino          uint64
+	size         int64
+	mtime, ctime unix.Timespec
+}
+
+const defaultMemory = 64 << 20
+
+// Get returns the index of the maildrop called name; nil: there is none that
+// can be used. Another process may have written it. A nil Cache has none.
+func (c *Cache) Get(name string) *Index {
+	if c == nil {
+		return nil
+	}
+	shard, err := c.shard(name, false)
+	if shard != nil {
+		defer shard.Close()
+	}
+	var file identity
+	if err == nil {
+		file, err = identify(shard, fileName(name))
+	}
+	if x := c.find(name, file); x != nil || shard == nil || file == (identity{}) {
+		c.report(err)
+		return x
+	}
+	x, err := read(shard, name)
+	if c.report(err); err != nil {
+		return nil
+	}
+	c.keep(name, x, file)
+	return x
+}
+
+// Put replaces the index of the maildrop called name. It is not durable.
+// A nil Cache forgets it.
+func (c *Cache) Put(name string, x *Index) {
+	if c == nil {
+		return
+	}
+	shard, err := c.shard(name, true)
+	if shard == nil {
+		c.report(err)
+		c.keep(name, x, identity{})
+		return
+	}
+	defer shard.Close()
+	err = write(shard, name, encode(name, x))
+	c.report(err)
+	file, _ := identify(shard, fileName(name))
+	if err == nil && file == (identity{}) {
+		c.drop(name) // somebody forgot it this moment
+		return
+	}
+	c.keep(name, x, file)
+}
+
+// Forget removes the index of the maildrop called name, and reports whether
+// there was one. Whoever serves the maildrop next remembers nothing of it.
+func (c *Cache) Forget(name string) (bool, error) {
+	if c == nil {
+		return false, nil
+	}
+	c.drop(name)
+	shard, err := c.shard(name, false)
+	if shard == nil || err != nil {
+		return false, err
+	}
+	defer shard.Close()
+	err = shard.Remove(fileName(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// find returns the index in memory if it is what the file has.
+func (c *Cache) find(name string, file identity) *Index {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.byName[name]
+	if e == nil || e.Value.(*kept).file != file {
+		return nil
+	}
+	c.recent.MoveToFront(e)
+	return e.Value.(*kept).index
+}
+
+// keep keeps an index in memory, and lets go of others.
+func (c *Cache) keep(name string, x *Index, file identity) {
+	limit := c.Memory
+	if limit == 0 {
+		limit = defaultMemory
+	}
+	c.drop(name)
+	if x.memory() > limit {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byName == nil {
+		c.byName = make(map[string]*list.Element)
+	}
+	if e := c.byName[name]; e != nil {
+		c.remove(e)
+	}
+	c.byName[name] = c.recent.PushFront(&kept{name, x, file})
+	for c.octets += x.memory(); c.octets > limit; {
+		c.remove(c.recent.Back())
+	}
+}
+
+func (c *Cache) drop(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.byName[name]; e != nil {
+		c.remove(e)
+	}
+}
+
+func (c *Cache) remove(e *list.Element) {
+	k := c.recent.Remove(e).(*kept)
+	delete(c.byName, k.name)
+	c.octets -= k.index.memory()
+}
+
+// report logs why files cannot be used, when that begins. A file that is no
+// index is made anew, and says nothing of the next.
+func (c *Cache) report(err error) {
+	log := c.Log
+	if log == nil {
+		log = slog.Default()
+	}
+	if errors.Is(err, errTooLarge) {
+		return
+	}
+	if errors.Is(err, errFile) {
+		log.Warn("an index is made anew", "err", err)
+		return
+	}
+	c.mu.Lock()
+	first := err != nil && !c.broken
+	c.broken = err != nil
+	c.mu.Unlock()
+	if first {
+		log.Error("indexes of maildrops cannot be kept: every login reads its maildrop", "err", err)
+	}
+}
+
+// shard opens the directory of the file of name: one of 256, so that none is
+// large. nil: there is none, or files are not used.
+func (c *Cache) shard(name string, create bool) (*durable.Dir, error) {
+	if c.Path == "" {
+		return nil, nil
+	}
+	root, err := c.open()
+	if err != nil {
+		return nil, err
+	}
+	defer runtime.KeepAlive(c)
+	h := fnv.New32a()
+	io.WriteString(h, name)
+	sub := fmt.Sprintf("%02x", h.Sum32()&0xff)
+	if create {
+		return root.Make(sub, 0o700)
+	}
+	shard, err := root.Open(sub)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return shard, err
+}
+
+// open opens the directory, once. It stays open as long as anybody has c.
+func (c *Cache) open() (*durable.Dir, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.root != nil {
+		return c.root, nil
+	}
+	if err := os.MkdirAll(c.Path, 0o700); err != nil {
+		return nil, err
+	}
+	dir, err := durable.Open(c.Path)
+	if err == nil {
+		c.root = dir
+		runtime.AddCleanup(c, func(d *durable.Dir) { d.Close() }, dir)
+	}
+	return dir, err
+}
+
+// fileName maps a maildrop's name to a file's, as locks do: two names never
+// share one.
+func fileName(name string) string {
+	return maildrop.Escape(name, 200, func(c byte) bool {
+		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
+			strings.IndexByte("-_.@+=", c) >= 0
+	})
+}
+
+// identify returns which file has the name.
+func identify(dir *durable.Dir, name string) (identity, error) {
+	if dir == nil {
+		return identity{}, nil
+	}
+	st, err := dir.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return identity{}, nil
+	}
+	return identity{st.Ino, st.Size, st.Mtim, st.Ctim}, err
+}
+
+// read reads the file of the maildrop called name.
+func read(dir *durable.Dir, name string) (*Index, error) {
+	file, err := dir.OpenFile(fileName(name), unix.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	size, err := file.Size()
+	if err != nil {
+		return nil, err
+	}
+	if size > maxFile {
+		return nil, fmt.Errorf("%w: %d octets", errFile, size)
+	}
+	b := make([]byte, size)
+	if _, err := io.ReadFull(file, b); err != nil && err != io.ErrUnexpectedEOF && err != io.EOF {
+		return nil, err
+	}
+	x, err := decode(name, b)
+	if err != nil {
+		return nil, fmt.Errorf("index of %q: %w", name, err)
+	}
+	return x, nil
+}
+
+// errTooLarge means an index that nobody would read.
+var errTooLarge = errors.New("too large to be kept")
+
+// write replaces the file of the maildrop called name: by another one, so that
+// it is there whole or not at all however the process ends.
+func write(dir *durable.Dir, name string, b []byte) error {
+	if len(b) > maxFile {
+		return errTooLarge
+	}
+	// No name of a maildrop begins so. One that a crash leaves is written over.
+	temporary := "~" + fileName(name)
+	file, err := dir.OpenFile(temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(b)
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = dir.Replace(temporary, fileName(name))
+	}
+	if err != nil {
+		_ = dir.Remove(temporary)
+	}
+	return err
+}

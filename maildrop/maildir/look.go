@@ -1,0 +1,185 @@
+package maildir
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"kpopd/maildrop"
+	"kpopd/maildrop/durable"
+	"kpopd/maildrop/index"
+)
+
+// A message is looked at once, when it is first listed. A small text is read: it
+// costs no more than looking at its end. Of a larger one whose name tells its
+// size the beginning is read, to know it again, and the last octet, because
+// programs that name files differ on a text without a final line end, and we
+// send one.
+const (
+	smallText = 4 << 10
+	headSize  = 512
+)
+
+// measure finds the sizes of all messages that it does not know yet. One that
+// vanishes meanwhile, or turns out to be no regular file, is left out; one that
+// cannot be read is an error, lest its unique-id come and go.
+func (b *box) measure(ctx context.Context, l *listing) error {
+	const attempts = 8
+	for range attempts {
+		var todo []uint32
+		for i := range l.entries {
+			if l.entries[i].flags&(sized|dead) == 0 {
+				todo = append(todo, uint32(i))
+			}
+		}
+		if len(todo) == 0 {
+			return nil
+		}
+		if err := b.measureAll(ctx, l, todo); err != nil {
+			return err
+		}
+		if err := b.relocate(l, todo); err != nil {
+			return err
+		}
+	}
+	return errors.New("messages move faster than they can be read")
+}
+
+// measureAll looks at these entries, two at a time: the work is half the
+// kernel's waiting for a disk, and half copying.
+func (b *box) measureAll(ctx context.Context, l *listing, todo []uint32) error {
+	const workers, worthwhile = 2, 64
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64
+	work := func() {
+		var buf [smallText]byte
+		for i := next.Add(1) - 1; i < int64(len(todo)); i = next.Add(1) - 1 {
+			if context.Cause(ctx) != nil {
+				return
+			}
+			if err := b.measureOne(l, &l.entries[todo[i]], buf[:]); err != nil {
+				cancel(err)
+			}
+		}
+	}
+	var all sync.WaitGroup
+	if len(todo) >= worthwhile {
+		for range workers - 1 {
+			all.Go(work)
+		}
+	}
+	work()
+	all.Wait()
+	return context.Cause(ctx)
+}
+
+// measureOne looks at a message. One that just moved away is left for relocate,
+// or believed where its name tells the size: to look for each would make a
+// login slow while another program moves all of them.
+func (b *box) measureOne(l *listing, e *entry, buf []byte) error {
+	file, err := b.dirs[e.in].OpenFile(l.name(e), unix.O_RDONLY, 0)
+	told := l.told(e)
+	if gone(err) {
+		if told.ok {
+			e.size, e.flags = told.size, e.flags|sized
+		}
+		return nil
+	}
+	if err == nil {
+		defer file.Close()
+		err = e.measure(file, told, buf)
+	}
+	if err = vanished(err); errors.Is(err, maildrop.ErrVanished) {
+		e.flags |= dead
+		return nil
+	}
+	return err
+}
+
+// told is what others tell of a message: its size, and that it is wire-ready.
+type told struct {
+	size      int64
+	ok, ready bool
+}
+
+// told returns what a message's name tells, or the list of unique-ids.
+func (l *listing) told(e *entry) told {
+	if size, ok := sizeOf(l.base(e)); ok {
+		return told{size, true, readyOf(l.base(e))}
+	}
+	row, ok := l.ids.Find(l.base(e))
+	return told{row.Size, ok && row.Size > 0, false}
+}
+
+// measure sets the size of e from its open file.
+func (e *entry) measure(file *durable.File, told told, buf []byte) error {
+	octets, err := file.Size()
+	if err != nil {
+		return err
+	}
+	head := buf[:min(octets, smallText)]
+	if octets > smallText {
+		head = buf[:headSize]
+	}
+	n, err := file.ReadAt(head, 0)
+	if err != nil {
+		return err
+	}
+	e.mark, e.flags = index.Mark(head[:n]), e.flags|sized|sure
+	credible := told.ok && told.size >= octets && told.size <= 2*octets
+	if octets > smallText && credible {
+		var last [1]byte
+		if n, err := file.ReadAt(last[:], octets-1); err != nil || n == 1 && last[0] == '\n' {
+			if e.size = told.size; told.ready && octets == told.size {
+				e.flags |= wireReady
+			}
+			return err
+		}
+	}
+	var ready bool
+	if e.size, ready, err = maildrop.Measure(&text{file, octets}); ready {
+		e.flags |= wireReady
+	}
+	return err
+}
+
+// relocate finds where those went that measureAll did not find, all in one
+// scan.
+func (b *box) relocate(l *listing, todo []uint32) error {
+	missing := make(map[string]bool)
+	for _, i := range todo {
+		if e := &l.entries[i]; e.flags&(sized|dead) == 0 {
+			missing[l.base(e)] = true
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	found, err := b.find(missing)
+	if err != nil {
+		return err
+	}
+	var names strings.Builder
+	names.WriteString(l.names)
+	for _, i := range todo {
+		e := &l.entries[i]
+		if e.flags&(sized|dead) != 0 {
+			continue
+		}
+		at := found[l.base(e)]
+		if len(at) == 0 {
+			e.flags |= dead
+			continue
+		}
+		p := at[len(at)-1]
+		e.in, e.at, e.length = p.in, uint32(names.Len()), uint8(len(p.name))
+		names.WriteString(p.name)
+	}
+	l.names = names.String()
+	return nil
+}
