@@ -32,7 +32,22 @@ type Account struct {
 	// LoginDelay is how long after a login to the maildrop the next one is
 	// refused (RFC 2449 §6.5), at most 24h. Default: 0, it is not.
 	LoginDelay time.Duration
+	// Deletion is what becomes of messages that QUIT removes. Default:
+	// DeletionRemove.
+	Deletion Deletion
+	// Quarantine is for how many days they are kept at least with
+	// DeletionQuarantine. Default: 14.
+	Quarantine int
 }
+
+// A Deletion says what becomes of deleted messages.
+type Deletion string
+
+// The values of Deletion.
+const (
+	DeletionRemove     Deletion = "remove"     // nothing is left of them
+	DeletionQuarantine Deletion = "quarantine" // they can be restored for a while
+)
 
 // ErrName means that an expression made something that is not acceptable as
 // the name of a maildrop.
@@ -44,15 +59,20 @@ const (
 )
 
 func (f *File) readAccount(d *decoder, b *hclsyntax.Block) {
-	var a Account
+	a := Account{Deletion: DeletionRemove, Quarantine: 14}
 	a.Place = d.block(b, schema{what: "account", fields: []field{
 		may("when", expression(&a.when, loginVariables, isCondition)),
 		must("maildrop", expression(&a.maildrop, loginVariables, isText)),
 		may("allow_authzid", expression(&a.allowAuthzid, loginVariables, isPermission)),
 		may("allow_authzid_from", value(list(&a.AllowAuthzidFrom, origin))),
+		may("deletion", value(oneOf(&a.Deletion, DeletionRemove, DeletionQuarantine))),
+		may("quarantine", value(days(&a.Quarantine, false))),
 		may("login_delay", value(duration(&a.LoginDelay, time.Second, 24*time.Hour, ""))),
 	}})
 	d.checkImpersonation(a.Place)
+	if a.has("quarantine") && a.Deletion != DeletionQuarantine {
+		d.errorf(a.At("quarantine"), "Argument without effect", "It is for deletion = \"quarantine\".")
+	}
 	f.Accounts = append(f.Accounts, a)
 }
 

@@ -85,10 +85,11 @@ listener "kpop" {
 # that do not ask for UTF-8 mode (RFC 6856), as hardly any does. "as-is", which is the
 # default, sends it as it is: much mail from before UTF-8 is so, and clients have always
 # been sent it. "surrogate" sends a message in ASCII of the same size in its place
-# (RFC 6858): names and subjects are encoded, an address that is not ASCII becomes
-# invalid@internationalized-address.invalid, other such fields are left out, and where a
-# subject needs more room, traces such as Received are. Where there is no room, and with
-# "refuse" always, the answer is -ERR [UTF8], and the message stays.
+# (RFC 6858): names and subjects are encoded, an address that is not ASCII becomes one
+# that is invalid, and other such fields are left out; where that needs more room, so are
+# signatures and traces such as Received, and where it finds none, _ stands for what is
+# not ASCII. With "refuse", and for a header of more than 64 KiB, the answer is
+# -ERR [UTF8], and the message stays.
 
 # SDPS is Demon's Standard Dial-up POP3 Service, for hosts that collect the mail of
 # all their users. The account is the host's: a login as user@host takes the
@@ -354,9 +355,15 @@ account {
 # to the maildrop, by whomever and at whichever server of this state_dir, another
 # within that time gets [LOGIN-DELAY], if its proof is right. A login that is
 # refused does not count; one whose session breaks off does. CAPA says LOGIN-DELAY.
+# deletion: what becomes of messages that QUIT removes. With "quarantine" they are
+# in the directory kpopd-quarantine of the Maildir, where neither POP3 nor IMAP
+# shows them, and "kpopd undelete" puts them back with their unique-ids; what was
+# there so long goes with the next "kpopd expire", or sweep_interval.
 account {
   maildrop = lower(user)
-  #login_delay = "5m" # 1s to 24h; absent: none
+  #login_delay = "5m"         # 1s to 24h; absent: none
+  #deletion    = "quarantine" # remove | quarantine; absent: remove
+  #quarantine  = "14d"        # "1d" to "3660d"
 }
 
 # ------------------------------------------------------------------- retention
@@ -364,7 +371,13 @@ account {
 # was fetched; the first block that names a maildrop decides, and what none names
 # stays. It is about maildrops, not people: who removes old mail meets nobody who
 # logs in. CAPA says EXPIRE: before login the least of all, afterwards that of the
-# maildrop. Without any such block it says nothing.
+# maildrop. Without any such block it says nothing. A message is as old as its name
+# and its file say, whichever is the younger; folders of IMAP are left alone.
+#
+# "kpopd expire -config FILE -dry-run" prints what is due, and without -dry-run removes
+# it; a maildrop that is open is left for the next time. With sweep_interval the
+# server does it itself. The log and the audit file have a line for each message.
+#sweep_interval = "12h" # 1m to 168h; absent: only "kpopd expire" removes
 
 retention {
   maildrops = ["partner/*", "archiver"] # '*' is any text without a slash; absent: all

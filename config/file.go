@@ -44,11 +44,15 @@ type File struct {
 	// Retentions say how long mail is kept; the first that names a maildrop
 	// decides. Default: nil, nothing is said of it.
 	Retentions []Retention
-	Maildrop   Maildrop // required
-	Throttle   Throttle
-	Limits     Limits
-	Log        Log
-	Audit      *Audit // nil: none
+	// SweepInterval is how often the server removes what is too old, by
+	// Retentions, and what has been in quarantine long enough: 1m to 168h.
+	// Default: 0, it does not.
+	SweepInterval time.Duration
+	Maildrop      Maildrop // required
+	Throttle      Throttle
+	Limits        Limits
+	Log           Log
+	Audit         *Audit // nil: none
 
 	// Read names the files that were read: the configuration, and what file()
 	// read. A change of any of them is a reason to load again.
@@ -150,6 +154,7 @@ func (d *decoder) file(f *File, bodies []*hclsyntax.Body, header Range) {
 			must("hostname", value(hostname(&f.Hostname))),
 			may("state_dir", value(path(&f.StateDir))),
 			may("mechanisms", value(list(&f.Mechanisms, mechanism))),
+			may("sweep_interval", value(duration(&f.SweepInterval, time.Minute, 7*24*time.Hour, ""))),
 		},
 		blocks: []block{
 			{name: "listener", labels: []string{"name"}, read: f.readListener},

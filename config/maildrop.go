@@ -87,6 +87,55 @@ func (m *Maildrop) split(e *Expression) *complaint {
 	return nil
 }
 
+// Invertible reports whether NameOf can tell the name of a maildrop: the path
+// has ${maildrop} once, as it is.
+func (m *Maildrop) Invertible() bool {
+	_, _, ok := m.around()
+	return ok
+}
+
+// NameOf returns the name of the maildrop at a path below Root. ok is false
+// where none is there.
+func (m *Maildrop) NameOf(rel string) (name string, ok bool) {
+	before, after, ok := m.around()
+	name, isBefore := strings.CutPrefix(rel, before)
+	name, isAfter := strings.CutSuffix(name, after)
+	if !ok || !isBefore || !isAfter {
+		return "", false
+	}
+	path, err := m.RelPath(name)
+	return name, err == nil && path == rel
+}
+
+// around returns what is before and behind the only ${maildrop} of the path.
+func (m *Maildrop) around() (before, after string, ok bool) {
+	t, isTemplate := m.path.(*hclsyntax.TemplateExpr)
+	if !isTemplate {
+		return "", "", false
+	}
+	for _, part := range t.Parts {
+		switch e := part.(type) {
+		case *hclsyntax.LiteralValueExpr:
+			if e.Val.Type() != cty.String {
+				return "", "", false
+			}
+			if text := e.Val.AsString(); ok {
+				after += text
+			} else {
+				before += text
+			}
+		case *hclsyntax.ScopeTraversalExpr: // maildrop is the only variable here
+			if ok || len(e.Traversal) != 1 {
+				return "", "", false
+			}
+			ok = true
+		default:
+			return "", "", false
+		}
+	}
+	return before, after, ok
+}
+
 // RelPath returns the path, below Root, of the maildrop called name, which has
 // to be what [Account.MaildropName] would accept. The result is clean, and
 // local as [filepath.IsLocal] says; else the error is [ErrName].

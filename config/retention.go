@@ -64,6 +64,27 @@ func (f *File) expireElse() int {
 	return 0
 }
 
+// checkKinds refuses what is for Maildirs only.
+func (d *decoder) checkKinds(f *File) {
+	if f.Maildrop.Kind != "mbox" {
+		return
+	}
+	const text = "An mbox cannot do that: it is for maildrop \"maildir\"."
+	for i := range f.Accounts {
+		if a := &f.Accounts[i]; a.Deletion == DeletionQuarantine {
+			d.errorf(a.At("deletion"), "Not for an mbox", text)
+		}
+	}
+	for i := range f.Retentions {
+		if r := &f.Retentions[i]; r.Expire != Never {
+			d.errorf(r.At("expire"), "Not for an mbox", text)
+		}
+	}
+	if f.SweepInterval > 0 {
+		d.errorf(f.At("sweep_interval"), "Not for an mbox", text)
+	}
+}
+
 func (r *Retention) names(maildrop string) bool {
 	for _, p := range r.Maildrops {
 		if ok, _ := gopath.Match(p, maildrop); ok { // it was tried when it was read
@@ -73,8 +94,14 @@ func (r *Retention) names(maildrop string) bool {
 	return r.Maildrops == nil
 }
 
-// checkRetentions warns of blocks that no maildrop reaches.
+// checkRetentions warns of blocks that no maildrop reaches, and refuses what a
+// store cannot do.
 func (d *decoder) checkRetentions(f *File) {
+	if f.SweepInterval > 0 && f.Maildrop.path != nil && !f.Maildrop.Invertible() {
+		d.errorf(f.At("sweep_interval"), "Maildrops cannot be found", "The maildrop's path is computed, so that no name can be told from a directory. "+
+			"Leave sweep_interval out, and name the maildrops to \"kpopd expire\".")
+	}
+	d.checkKinds(f)
 	for i, r := range f.Retentions {
 		if i > 0 && !f.Retentions[i-1].has("maildrops") {
 			d.warnf(r.Header, "Block without effect", "The retention block before it is for all maildrops.")

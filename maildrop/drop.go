@@ -15,6 +15,7 @@ type Drop struct {
 	lease   Lease
 	policy  Policy
 	box     Box
+	dispose func(ctx context.Context, indexes []int) error // as the policy has it
 	msgs    []Message
 	deleted []bool // nil: none
 	count   int    // of the messages that are not marked
@@ -186,7 +187,7 @@ func (d *Drop) remove(ctx context.Context) error {
 	})
 	defer watch.Wait()
 	defer cancel(nil)
-	return d.box.Remove(ctx, indexes)
+	return d.dispose(ctx, indexes)
 }
 
 // Close ends the session's hold on the maildrop: it closes the view, then

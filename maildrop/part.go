@@ -106,11 +106,16 @@ func (b *partBox) Retrieve(ctx context.Context, i int) (Content, error) {
 
 // Remove implements [Box].
 func (b *partBox) Remove(ctx context.Context, indexes []int) error {
+	return b.Box.Remove(ctx, b.wholes(indexes))
+}
+
+// wholes returns the indexes in the whole of what is shown at these.
+func (b *partBox) wholes(indexes []int) []int {
 	all := make([]int, len(indexes))
 	for k, i := range indexes {
 		all[k] = b.whole(i)
 	}
-	return b.Box.Remove(ctx, all)
+	return all
 }
 
 // whole returns the index in the whole of what is shown at i.

@@ -19,6 +19,50 @@ type Policy struct {
 	LoginDelay time.Duration
 	// Logins remembers when somebody logged in. nil: no LoginDelay holds.
 	Logins Logins
+	// Deletion is what becomes of messages that QUIT removes.
+	Deletion Deletion
+	// Keep is for how many days at least they are kept in quarantine.
+	Keep int
+}
+
+// A Deletion is what becomes of messages that a session deletes.
+type Deletion int
+
+// The values of Deletion.
+const (
+	DeleteRemove     Deletion = iota // nothing of them is left
+	DeleteQuarantine                 // they can be restored until their time is over
+)
+
+// A Quarantiner is a [Box] that can keep messages for a while instead of
+// removing them.
+type Quarantiner interface {
+	Box
+	// Quarantine is Remove, but the messages can be restored until a time, and
+	// have the same unique-ids then. Each is in one place, whenever it stops.
+	Quarantine(ctx context.Context, indexes []int, until time.Time) error
+}
+
+// ErrUnsupported means that a store cannot do what a Policy asks for.
+var ErrUnsupported = errors.New("maildrop: this store cannot do that")
+
+// deleter returns what deletes messages of b on the policy's terms.
+func (p Policy) deleter(b Box) (func(ctx context.Context, indexes []int) error, error) {
+	if part, ok := b.(*partBox); ok {
+		whole, err := p.deleter(part.Box)
+		return func(ctx context.Context, indexes []int) error { return whole(ctx, part.wholes(indexes)) }, err
+	}
+	switch p.Deletion {
+	case DeleteRemove:
+		return b.Remove, nil
+	case DeleteQuarantine:
+		if q, ok := b.(Quarantiner); ok {
+			return func(ctx context.Context, indexes []int) error {
+				return q.Quarantine(ctx, indexes, time.Now().AddDate(0, 0, p.Keep))
+			}, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: deletion %d", ErrUnsupported, p.Deletion)
 }
 
 // Never is the Expire of messages that stay until they are deleted.
@@ -76,6 +120,9 @@ func (p Policy) open(ctx context.Context, lease Lease, st Store) (*Drop, error) 
 		return nil, err
 	}
 	d := &Drop{lease: lease, box: box, msgs: box.Messages(), policy: p}
+	if d.dispose, err = p.deleter(box); err != nil {
+		return nil, errors.Join(err, box.Close())
+	}
 	d.recount()
 	if paced {
 		p.Logins.Note(lease.Name(), time.Now())

@@ -20,6 +20,12 @@ const (
 	// EventImpersonation is that somebody is about to open the maildrop of
 	// somebody else. Who cannot be recorded doing so may not.
 	EventImpersonation EventKind = "impersonation"
+	// EventExpired is that a message was removed because it was too old, and
+	// EventPurged because its time in quarantine was over; EventRestored that one
+	// came back from there. They happen on no connection.
+	EventExpired  EventKind = "expired"
+	EventPurged   EventKind = "purged"
+	EventRestored EventKind = "restored"
 )
 
 // An Event is something that an operator wants to know, once. No field may
@@ -38,9 +44,10 @@ type Event struct {
 	Attrs []slog.Attr
 }
 
-// A Recorder takes events. It is safe for concurrent use and does not wait,
-// but for an EventImpersonation, until it is written or ctx ends. An error says
-// that the event is not kept; the Recorder has reported it.
+// A Recorder takes events, those of no connection with a nil Conn. It is safe
+// for concurrent use and does not wait, but for an EventImpersonation and what
+// happens on no connection, until it is written or ctx ends. An error says that
+// the event is not kept; the Recorder has reported it.
 type Recorder interface {
 	Record(ctx context.Context, c *Conn, e Event) error
 }

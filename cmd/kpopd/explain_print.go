@@ -73,6 +73,8 @@ type maildropSays struct {
 type termsSays struct {
 	Expire     string `json:"expire,omitempty"` // as in the configuration
 	LoginDelay string `json:"login_delay,omitempty"`
+	Deletion   string `json:"deletion,omitempty"`
+	Quarantine string `json:"quarantine,omitempty"`
 }
 
 type impersonateSays struct {
@@ -203,7 +205,7 @@ func (m *maildropSays) state() string {
 }
 
 func (x *termsSays) print(t table) {
-	for _, f := range [...][2]string{{"expire", x.Expire}, {"login_delay", x.LoginDelay}} {
+	for _, f := range [...][2]string{{"expire", x.Expire}, {"login_delay", x.LoginDelay}, {"deletion", x.Deletion}, {"quarantine", x.Quarantine}} {
 		if f[1] != "" {
 			t.row(f[0], f[1])
 		}

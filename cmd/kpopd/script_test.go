@@ -2,6 +2,9 @@ package main
 
 import (
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,7 +32,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 			return os.Symlink(self, bin+"/kpopd")
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"pki": makePKI, "clientpki": makeClientPKI},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"pki": makePKI, "clientpki": makeClientPKI, "old": makeOld},
 	})
 }
 
@@ -64,4 +67,15 @@ func makeClientPKI(ts *testscript.TestScript, neg bool, args []string) {
 	write("ended.crl", list, err)
 	list, err = other.CRL(testenv.Revoked{})
 	write("foreign.crl", list, err)
+}
+
+// makeOld is the scripts' command that makes a file as old as its name says.
+func makeOld(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: old FILE")
+	}
+	seconds, _, _ := strings.Cut(filepath.Base(args[0]), ".")
+	n, err := strconv.ParseInt(seconds, 10, 64)
+	ts.Check(err)
+	ts.Check(os.Chtimes(ts.MkAbs(args[0]), time.Unix(n, 0), time.Unix(n, 0)))
 }

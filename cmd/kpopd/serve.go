@@ -66,6 +66,7 @@ type service struct {
 	server  server.Server
 	sockets *sockets
 	parts   *parts
+	sweeps  sweepTask
 }
 
 // run serves until a signal ends it.
@@ -78,6 +79,7 @@ func (s *service) run(ctx context.Context) error {
 
 	s.log = newLogger(s.stderr)
 	defer s.closeAudit()
+	defer s.sweeps.stop()
 	s.sockets = newSockets(ctx, &s.server)
 	if err := s.start(); err != nil {
 		s.sockets.close()
@@ -166,6 +168,7 @@ func (s *service) apply() config.Diagnostics {
 		s.parts.part()
 	}
 	s.parts = next
+	s.sweeps.start(file, next, s.audit, s.log.Logger)
 	return diags
 }
 
@@ -184,6 +187,7 @@ func (s *service) logWarnings(diags config.Diagnostics) {
 func (s *service) shutdown(stop <-chan os.Signal) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.drain)
 	defer cancel()
+	s.sweeps.stop()
 	done := make(chan struct{})
 	go func() {
 		select {

@@ -35,6 +35,7 @@ type parts struct {
 	replay   *krb5.FileReplay
 	indexes  *index.Cache
 	logins   *pace.Logins
+	store    maildrop.Store
 	throttle *auth.Throttle
 	keytab   *krb5.Keytab
 	keytabAt string
@@ -100,6 +101,7 @@ func (b *builder) build() (*parts, config.Diagnostics) {
 	b.clientAuthorities()
 	b.chain()
 	b.maildrops()
+	b.next.store = b.store
 	b.endpoints()
 	b.audit()
 	diags := config.DiagnosticsOf(errors.Join(b.errs...))
@@ -251,7 +253,7 @@ func (b *builder) granter(l *config.Listener) func(context.Context, auth.Identit
 
 // opener returns what locks and opens a maildrop, or a part of it.
 func (b *builder) opener() func(context.Context, auth.Grant) (*maildrop.Drop, error) {
-	store, locker := b.store, byPlace{b.next.locker, b.file.Maildrop.RelPath}
+	store, locker := b.store, b.locker()
 	return func(ctx context.Context, g auth.Grant) (*maildrop.Drop, error) {
 		ctx, cancel := context.WithTimeout(ctx, openTimeout)
 		defer cancel()

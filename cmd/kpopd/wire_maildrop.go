@@ -124,6 +124,9 @@ type noRule struct{ why error }
 func (n noRule) Error() string        { return n.why.Error() }
 func (n noRule) Is(target error) bool { return target == auth.ErrUnknown }
 
+// locker locks maildrops by their names.
+func (b *builder) locker() maildrop.Locker { return byPlace{b.next.locker, b.file.Maildrop.RelPath} }
+
 // byPlace locks a maildrop by where it is kept, so that two names that lead to
 // one place are one maildrop.
 type byPlace struct {

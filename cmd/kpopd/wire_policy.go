@@ -16,11 +16,17 @@ func (b *builder) policy(g auth.Grant) maildrop.Policy {
 	p := maildrop.Policy{Expire: b.file.Expire(g.Maildrop)}
 	if a, ok := g.Terms.(*config.Account); ok {
 		p.LoginDelay = a.LoginDelay
+		p.Deletion, p.Keep = deletions[a.Deletion], a.Quarantine
 	}
 	if b.next.logins != nil {
 		p.Logins = loginsByPlace{b.next.logins, b.file.Maildrop.RelPath}
 	}
 	return p
+}
+
+var deletions = map[config.Deletion]maildrop.Deletion{
+	config.DeletionRemove:     maildrop.DeleteRemove,
+	config.DeletionQuarantine: maildrop.DeleteQuarantine,
 }
 
 // allPolicies are on what terms anybody can have a maildrop, as far as clients
@@ -65,6 +71,14 @@ func sayTerms(p maildrop.Policy) *termsSays {
 	}
 	if p.LoginDelay > 0 {
 		says.LoginDelay = p.LoginDelay.String()
+	}
+	for word, d := range deletions {
+		if p.Deletion == d && d != maildrop.DeleteRemove {
+			says.Deletion = string(word)
+		}
+	}
+	if p.Deletion == maildrop.DeleteQuarantine {
+		says.Quarantine = fmt.Sprintf("%dd", p.Keep)
 	}
 	return says
 }

@@ -1,4 +1,5 @@
 hostname = "pop.example.com"
+sweep_interval = "59s"
 tls {
   certificate {
     cert_file = "tls.crt"
@@ -16,6 +17,16 @@ account {
 account {
   maildrop    = user
   login_delay = "0s"
+}
+account {
+  maildrop   = user
+  deletion   = "quarantined"
+  quarantine = "never"
+}
+account {
+  maildrop   = user
+  deletion   = "remove"
+  quarantine = "3d"
 }
 retention {
   maildrops = ["[", "/x", "", "a/*", "a/*"]

@@ -114,6 +114,18 @@ func (d *Dir) Remove(name string) error {
 	return nil
 }
 
+// RemoveDir removes the directory called name, which must be empty. It is
+// durable after Sync.
+func (d *Dir) RemoveDir(name string) error {
+	if err := d.check("rmdir", name); err != nil {
+		return err
+	}
+	if err := retry(func() error { return unix.Unlinkat(d.fd, name, unix.AT_REMOVEDIR) }); err != nil {
+		return &fs.PathError{Op: "rmdir", Path: d.join(name), Err: err}
+	}
+	return nil
+}
+
 // Move gives the file called name the name newname in the directory to, on the
 // same file system. A file that has that name already is left alone:
 // [fs.ErrExist]. It is durable after to.Sync.

@@ -69,7 +69,7 @@ func TestNames(t *testing.T) {
 		_, lstatErr := d.Lstat(name)
 		for what, err := range map[string]error{
 			"Open": openErr, "Make": makeErr, "OpenFile": fileErr, "Lstat": lstatErr,
-			"Remove": d.Remove(name), "Move from": d.Move(name, d, "x"), "Move to": d.Move("file", d, name),
+			"Remove": d.Remove(name), "RemoveDir": d.RemoveDir(name), "Move from": d.Move(name, d, "x"), "Move to": d.Move("file", d, name),
 			"Replace from": d.Replace(name, "x"), "Replace to": d.Replace("file", name),
 		} {
 			if !errors.Is(err, unix.EINVAL) {

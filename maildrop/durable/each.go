@@ -14,8 +14,9 @@ type Kind uint8
 
 // The kinds that callers tell apart. A file system may know none.
 const (
-	Unknown Kind = unix.DT_UNKNOWN
-	Regular Kind = unix.DT_REG
+	Unknown   Kind = unix.DT_UNKNOWN
+	Regular   Kind = unix.DT_REG
+	Directory Kind = unix.DT_DIR
 )
 
 // entriesSize is one getdents64(2) call's worth: about 3,000 messages.

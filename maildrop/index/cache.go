@@ -204,29 +204,41 @@ func (c *Cache) shard(name string, create bool) (*durable.Dir, error) {
 	if c.Path == "" {
 		return nil, nil
 	}
-	root, err := c.open()
-	if err != nil {
-		return nil, err
-	}
 	defer runtime.KeepAlive(c)
 	h := fnv.New32a()
 	io.WriteString(h, name)
 	sub := fmt.Sprintf("%02x", h.Sum32()&0xff)
-	if create {
-		return root.Make(sub, 0o700)
+	root, err := c.open(nil)
+	if err != nil {
+		return nil, err
 	}
 	shard, err := root.Open(sub)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	if !errors.Is(err, fs.ErrNotExist) || !create {
+		return shard, exists(err)
 	}
-	return shard, err
+	if shard, err = root.Make(sub, 0o700); !errors.Is(err, fs.ErrNotExist) {
+		return shard, err
+	}
+	if root, err = c.open(root); err != nil { // somebody removed it
+		return nil, err
+	}
+	return root.Make(sub, 0o700)
 }
 
-// open opens the directory, once. It stays open as long as anybody has c.
-func (c *Cache) open() (*durable.Dir, error) {
+// exists is err, or nil where it says that there is nothing.
+func exists(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// open opens the directory, once, and anew where it is not the one that is of no
+// use any more. It stays open as long as anybody has c.
+func (c *Cache) open(useless *durable.Dir) (*durable.Dir, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.root != nil {
+	if c.root != nil && c.root != useless {
 		return c.root, nil
 	}
 	if err := os.MkdirAll(c.Path, 0o700); err != nil {

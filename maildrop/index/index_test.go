@@ -213,6 +213,26 @@ func TestUnusable(t *testing.T) {
 	}
 }
 
+// TestRemoved: an administrator may remove everything while the server runs.
+func TestRemoved(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "index")
+	c, log := newCache(dir)
+	for range 3 {
+		c.Put("alice", build("1", some...))
+		other, _ := newCache(dir)
+		want(t, other.Get("alice"), "1", some...)
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		if c.Get("alice") != nil {
+			t.Error("what was removed is there")
+		}
+	}
+	if log.Len() > 0 {
+		t.Errorf("log: %s", log)
+	}
+}
+
 // TestObstacles: what stands where a file belongs leads nowhere, and is not
 // written to.
 func TestObstacles(t *testing.T) {

@@ -16,13 +16,15 @@ import (
 
 	"kpopd/maildrop"
 	"kpopd/maildrop/lease"
+	"kpopd/maildrop/maildir"
 	"kpopd/maildrop/storetest"
 )
 
 // crashEnv makes the test binary a process that works on the Maildirs in the
-// current directory and may be killed: "deliver", "update", "cut", which ends
-// without QUIT, "again", which does so after another session that is not traced,
-// or "known", which does so as a process that has not seen the Maildir before.
+// current directory and may be killed: "deliver", "update", "quarantine", which
+// is an update into that, "restore", "sweep", "cut", which ends without QUIT,
+// "again", which does so after another session that is not traced, or "known",
+// which does so as a process that has not seen the Maildir before.
 const crashEnv = "KPOPD_TEST_CRASH"
 
 func TestMain(m *testing.M) {
@@ -59,7 +61,10 @@ func victim(ctx context.Context, work string) error {
 	if work == "deliver" {
 		return errors.Join(store.Deliver(ctx, "alice", strings.NewReader(delivered)), storetest.Say(done))
 	}
-	d, err := maildrop.Open(ctx, "alice", locker, store)
+	if work == "restore" || work == "sweep" {
+		return errors.Join(upkeep(ctx, work, locker, store), storetest.Say(done))
+	}
+	d, err := policies[work].Open(ctx, "alice", locker, store)
 	if err != nil {
 		return err
 	}
@@ -75,6 +80,23 @@ func victim(ctx context.Context, work string) error {
 		return errors.Join(d.Close(), storetest.Say(done))
 	}
 	return errors.Join(d.Update(ctx), storetest.Say(done), d.Close())
+}
+
+// policies are those of the victims that update.
+var policies = map[string]maildrop.Policy{"quarantine": {Deletion: maildrop.DeleteQuarantine, Keep: 14}}
+
+// upkeep is what happens to a maildrop without a session.
+func upkeep(ctx context.Context, work string, locker *lease.Locker, store *maildir.Store) error {
+	l, err := locker.Lock(ctx, "alice")
+	if err != nil {
+		return err
+	}
+	defer l.Release()
+	if work == "sweep" {
+		return store.Sweep(ctx, l, maildrop.Sweep{Before: time.Unix(10, 0), Now: time.Now(), Report: func(maildrop.Swept) {}})
+	}
+	_, err = store.Restore(ctx, l, func(maildrop.Kept) bool { return true })
+	return err
 }
 
 // delivered is larger than one write.

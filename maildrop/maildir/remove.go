@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"kpopd/maildrop"
+	"kpopd/maildrop/durable"
 )
 
 // Remove removes every file of the messages at these indexes, then makes that
@@ -13,6 +14,7 @@ import (
 // is lost, or the end of ctx, does.
 func (b *box) Remove(ctx context.Context, indexes []int) error {
 	r := remover{box: b, missing: make(map[string]bool)}
+	r.take = func(p place) error { return b.dirs[p.in].Remove(p.name) }
 	err := r.run(ctx, indexes)
 	b.forget(indexes)
 	if err != nil {
@@ -37,26 +39,39 @@ func (b *box) forget(indexes []int) {
 	}
 }
 
-// A remover is one call of Remove.
+// A remover takes the files of messages away, wherever they have gone.
 type remover struct {
 	*box
+	take    func(place) error // a file out of its folder; [fs.ErrNotExist] where it is not
+	into    *durable.Dir      // where take puts it. nil: nowhere
 	touched [folders]bool
 	missing map[string]bool // base names that were not where they had been
 	errs    []error
 	failed  int
 }
 
+// run takes the messages at these indexes of the listing.
 func (r *remover) run(ctx context.Context, indexes []int) error {
 	for _, i := range indexes {
 		if err := r.live(ctx); err != nil {
 			return err
 		}
-		base := r.base(i)
-		r.unlink(base, r.place(i))
-		for _, p := range r.more[base] {
+		base, places := r.places(i)
+		for _, p := range places {
 			r.unlink(base, p)
 		}
 	}
+	return r.finish(ctx)
+}
+
+// places are where the message at an index of the listing was last.
+func (b *box) places(i int) (base string, places []place) {
+	base = b.base(i)
+	return base, append([]place{b.place(i)}, b.more[base]...)
+}
+
+// finish takes what had moved, and makes all of it durable.
+func (r *remover) finish(ctx context.Context) error {
 	if err := r.chase(ctx); err != nil {
 		return err
 	}
@@ -74,11 +89,11 @@ func (r *remover) live(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// unlink removes one file. One that is not there moved, or was removed by
+// unlink takes one file. One that is not there moved, or was removed by
 // somebody else, perhaps not durably yet.
 func (r *remover) unlink(base string, p place) {
 	r.touched[p.in] = true
-	err := r.dirs[p.in].Remove(p.name)
+	err := r.take(p)
 	switch {
 	case gone(err):
 		r.missing[base] = true
@@ -116,8 +131,15 @@ func (r *remover) chase(ctx context.Context) error {
 	return nil
 }
 
-// sync makes the removals durable, all at once.
+// sync makes the removals durable, all at once. What was moved is durable where
+// it is before it is where it was: a crash may leave it in both, not in none.
 func (r *remover) sync() {
+	if r.into != nil {
+		if err := r.into.Sync(); err != nil {
+			r.fail(err)
+			return
+		}
+	}
 	for in, dir := range r.dirs {
 		if dir == nil || !r.touched[in] {
 			continue

@@ -27,6 +27,8 @@ type Instance struct {
 	// Keep returns what the store makes of a text that is delivered, where its
 	// format cannot hold any text. nil: it comes back octet for octet.
 	Keep func(text string) string
+	// Policy is on what terms sessions have maildrops. The suite holds on all.
+	Policy maildrop.Policy
 }
 
 // patience bounds each test of the suite.
@@ -109,7 +111,7 @@ func (s *suite) deliver(name string, texts ...string) {
 // open opens name in st; the test's end closes it.
 func (s *suite) open(st maildrop.Store, name string) *maildrop.Drop {
 	s.Helper()
-	d, err := maildrop.Open(s.ctx, name, s.locker, st)
+	d, err := s.Policy.Open(s.ctx, name, s.locker, st)
 	if err != nil {
 		s.Fatalf("Open(%q): %v", name, err)
 	}

@@ -5,7 +5,9 @@
 //
 //	time         when it happened, in UTC (RFC 3339)
 //	seq          its number since the process began; one that is missing was lost
-//	event        "login", "refused", "impersonation", "update" or "end"
+//	event        "login", "refused", "impersonation", "update" or "end"; and
+//	             "expired", "purged" or "restored", of one message, whose
+//	             unique-id is in uid, on no connection
 //	conn         the connection, as the log names it
 //	listener     the listener's name
 //	address      the client's, with its port; "unix" on a Unix socket
@@ -44,7 +46,7 @@ var ErrBusy = errors.New("audit: the file cannot keep up")
 const queued = 4096
 
 // A Log is a [server.Recorder] that writes to a file. Sessions do not wait for
-// the file, but for the record of an impersonation. What cannot be written is
+// the file, but for the record of an impersonation; who works without one does. What cannot be written is
 // lost, and counted in the log at level error, at most once a second.
 type Log struct {
 	log   *slog.Logger
@@ -140,7 +142,7 @@ func (l *Log) Record(ctx context.Context, c *server.Conn, e server.Event) error 
 		return nil
 	}
 	rec := line{text: record(time.Now(), l.seq.Add(1), c, e)}
-	if e.Kind == server.EventImpersonation {
+	if e.Kind == server.EventImpersonation || c == nil {
 		rec.written = make(chan error, 1)
 	}
 	if err := l.send(rec); err != nil {

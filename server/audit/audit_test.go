@@ -275,3 +275,25 @@ func TestOpenFile(t *testing.T) {
 		t.Errorf("%q", data)
 	}
 }
+
+// What happens on no connection is written before Record returns, however much
+// there is.
+func TestRecordWithoutConnection(t *testing.T) {
+	l, said, path := open(t)
+	const n = 3 * 4096 // more than wait in the queue of sessions
+	for i := range n {
+		e := server.Event{Kind: server.EventExpired, Maildrop: "alice", Attrs: []slog.Attr{slog.Int("uid", i)}}
+		if err := l.Record(t.Context(), nil, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := records(t, path)
+	if len(all) != n || said.Len() > 0 {
+		t.Fatalf("%d records, want %d; said %q", len(all), n, said)
+	}
+	delete(all[0], "time")
+	if got, want := fmt.Sprint(all[0]), "map[event:expired maildrop:alice seq:1 uid:0]"; got != want {
+		t.Errorf("record %s, want %s", got, want)
+	}
+	closed(t, l)
+}

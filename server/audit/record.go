@@ -24,9 +24,11 @@ func record(now time.Time, seq uint64, c *server.Conn, e server.Event) []byte {
 	add(b, "time", now.UTC().Format(time.RFC3339Nano))
 	add(b, "seq", seq)
 	add(b, "event", string(e.Kind))
-	add(b, "conn", c.ID)
-	add(b, "listener", c.Listener())
-	add(b, "address", c.Client())
+	if c != nil {
+		add(b, "conn", c.ID)
+		add(b, "listener", c.Listener())
+		add(b, "address", c.Client())
+	}
 	for _, a := range e.LogAttrs() {
 		add(b, a.Key, a.Value.Resolve().Any())
 	}

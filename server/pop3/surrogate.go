@@ -6,6 +6,8 @@ import (
 	"io"
 	"mime"
 	"net/mail"
+	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -19,9 +21,11 @@ import (
 // are not ASCII go.
 //
 // It has as many octets as the message itself. So LIST is right in either mode,
-// and nobody has to read a message to know its size. The header is filled up
-// where it became shorter; where it became longer, signatures, which hold no
-// more anyway, and traces make room; and if they cannot, there is no surrogate.
+// and nobody has to read a message to know its size. Encoded words are longer than
+// what they stand for: signatures, which hold no more anyway, and traces make
+// room for them, where they are needed. Where there is no more room, a field has
+// an underscore for each octet beyond ASCII. A header that became shorter is
+// filled up.
 
 const (
 	headMax  = 64 << 10 // the longest header that is made over
@@ -100,20 +104,15 @@ func (h *head) downgrade() ([]byte, bool) {
 	if !h.whole {
 		return nil, false
 	}
-	var fields [][]byte
 	all, end := splitHeader(h.text)
-	for _, f := range all {
-		if !isASCII(f) {
-			f = downgradeField(f)
-		}
-		if f != nil {
-			fields = append(fields, f)
-		}
-	}
 	size := total(all)
+	fields := make([][]byte, len(all))
+	for i, f := range all {
+		fields[i] = maskField(bytes.Clone(f))
+	}
+	encodeFields(fields, all, size-total(fields)+total(fields, isSpare))
 	fields = makeRoom(fields, size)
-	fields, ok := fill(fields, size-total(fields))
-	return append(bytes.Join(fields, nil), end...), ok
+	return append(bytes.Join(fill(fields, size-total(fields)), nil), end...), true
 }
 
 // splitHeader splits a header into its fields, each with the lines that continue
@@ -135,9 +134,12 @@ func splitHeader(text []byte) (fields [][]byte, end []byte) {
 	return fields, nil
 }
 
-func total(fields [][]byte) (n int) {
+// total is the size of those of fields that which holds for, of all without it.
+func total(fields [][]byte, which ...func([]byte) bool) (n int) {
 	for _, f := range fields {
-		n += len(f)
+		if len(which) == 0 || which[0](f) {
+			n += len(f)
+		}
 	}
 	return n
 }
@@ -166,20 +168,64 @@ func unfold(f []byte) string {
 	return string(runes)
 }
 
-// downgradeField returns a field in ASCII, or nil where RFC 6858 §2.4 removes it.
-func downgradeField(f []byte) []byte {
-	name := fieldName(f)
-	switch name {
-	case "subject": // RFC 6858 §2.3
-		return writeField(f, encodeWords(unfold(f)))
-	case "from", "sender", "reply-to", "to", "cc", "bcc", "return-path",
-		"resent-from", "resent-sender", "resent-to", "resent-cc", "resent-bcc": // §2.1
-		return writeField(f, encodeAddresses(unfold(f), name == "return-path"))
+// addressed are the fields of RFC 6858 §2.1, and readable those of them and of
+// §2.3, with what a person looks at first.
+var (
+	addressed = []string{"from", "to", "cc", "reply-to", "sender", "bcc", "resent-from", "resent-to", "resent-cc", "resent-sender", "resent-bcc", "return-path"}
+	readable  = append([]string{"subject"}, addressed...)
+)
+
+// encodeFields writes those of all that are not ASCII into fields, in the words of
+// RFC 2047, as far as there is room for more octets.
+func encodeFields(fields, all [][]byte, room int) {
+	for _, name := range readable {
+		for i, f := range all {
+			if fieldName(f) != name || isASCII(f) {
+				continue
+			}
+			encoded := encodeField(f, name)
+			if more := len(encoded) - len(fields[i]); more <= room {
+				fields[i] = encoded
+				room -= more
+			}
+		}
 	}
-	if name == "" || strings.HasPrefix(name, "content-") { // §2.2: parameters
+}
+
+func encodeField(f []byte, name string) []byte {
+	if name == "subject" {
+		return writeField(f, encodeWords(unfold(f)))
+	}
+	return writeField(f, encodeAddresses(unfold(f), name == "return-path"))
+}
+
+// maskField makes a field ASCII where it stands, or nothing of it where RFC 6858
+// §2.4 removes it. Parameters are masked too (§2.2).
+func maskField(f []byte) []byte {
+	name := fieldName(f)
+	switch {
+	case isASCII(f), name == "", name == "subject", strings.HasPrefix(name, "content-"):
 		return mask(f)
+	case slices.Contains(addressed, name):
+		return mask(address.ReplaceAllFunc(f, maskAddress))
 	}
 	return nil
+}
+
+// address is what may be an address, without the signs around it. Octets that are
+// no UTF-8 belong to it as well.
+var address = regexp.MustCompile(`[^\x00- <>,;:()"@]+@[^\x00- <>,;:()"@]+`)
+
+// maskAddress makes an address nobody's, of the same length, if it is not ASCII.
+func maskAddress(a []byte) []byte {
+	const at = "@invalid" // RFC 2606 §2
+	switch {
+	case isASCII(a):
+		return a
+	case len(a) <= len(at):
+		return bytes.Repeat([]byte("_"), len(a))
+	}
+	return append(mask(bytes.ReplaceAll(a[:len(a)-len(at)], []byte("@"), []byte("_"))), at...)
 }
 
 // writeField writes a field with another value. A line with an encoded word has
@@ -250,41 +296,43 @@ func mask(p []byte) []byte {
 // that has been changed has none of its signatures any more.
 var spare = []string{"dkim-", "domainkey-", "arc-", "authentication-results", "received-spf", "x-", "list-", "thread-", "received"}
 
-// makeRoom takes away as many spare fields as it needs to have no more than size
-// octets, if it can.
+func isSpare(f []byte) bool {
+	return slices.ContainsFunc(spare, func(prefix string) bool { return strings.HasPrefix(fieldName(f), prefix) })
+}
+
+// makeRoom takes away as many spare fields as there are too many octets, those
+// that are missed least first.
 func makeRoom(fields [][]byte, size int) [][]byte {
 	over := total(fields) - size
 	for _, prefix := range spare {
-		var kept [][]byte
-		for _, f := range fields {
-			if over > 0 && strings.HasPrefix(fieldName(f), prefix) {
-				over -= len(f)
-				continue
+		fields = slices.DeleteFunc(fields, func(f []byte) bool {
+			if over <= 0 || !strings.HasPrefix(fieldName(f), prefix) {
+				return false
 			}
-			kept = append(kept, f)
-		}
-		fields = kept
+			over -= len(f)
+			return true
+		})
 	}
 	return fields
 }
 
 // fill adds n octets to a header: a field, or where they are too few for one,
-// spaces behind the colon of one.
-func fill(fields [][]byte, n int) ([][]byte, bool) {
+// spaces behind the colon of one. Where no field is left, one of at least five
+// octets has gone.
+func fill(fields [][]byte, n int) [][]byte {
 	const name = "X-Padding: " // says the client nothing
-	switch {
+	switch i := slices.IndexFunc(fields, func(f []byte) bool { return fieldName(f) != "" }); {
 	case n == 0:
-		return fields, true
+		return fields
 	case n > len(name)+len("\r\n"):
-		return append(fields, padding(name, n)), true
+		return append(fields, padding(name, n))
+	case i < 0:
+		return append(fields, []byte("X:"+strings.Repeat(" ", n-len("X:\r\n"))+"\r\n"))
+	default:
+		at := bytes.IndexByte(fields[i], ':') + 1
+		fields[i] = slices.Concat(fields[i][:at], bytes.Repeat([]byte(" "), n), fields[i][at:])
+		return fields
 	}
-	for i, f := range fields {
-		if at := bytes.IndexByte(f, ':') + 1; n > 0 && fieldName(f) != "" {
-			fields[i] = bytes.Join([][]byte{f[:at], bytes.Repeat([]byte(" "), n), f[at:]}, nil)
-			return fields, true
-		}
-	}
-	return fields, false
 }
 
 // padding is a field of n octets in lines of no more than 78 characters.

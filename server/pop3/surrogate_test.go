@@ -128,12 +128,32 @@ func TestSurrogateIsRead(t *testing.T) {
 	}
 }
 
-// What finds no room is refused, and no octet too many is sent.
-func TestNoSurrogate(t *testing.T) {
-	for _, text := range []string{"Subject: Grüße\n\n", "From: ü@ü\n\n", strings.Repeat("A: b\n", 20_000) + "Subject: Grüße\n\n"} {
-		if got, ok, err := pop3.Surrogate(text); ok || err != nil {
-			t.Errorf("%.40q has the surrogate %.100q, %v", text, got, err)
+// Without room for encoded words, no octet is added.
+func TestSurrogateWithoutRoom(t *testing.T) {
+	for text, want := range map[string]string{
+		"Subject: Grüße\n\n": "Subject: Gr____e\r\n\r\n",
+		"From: Jörg <jo@example.test>, \"J. (Ö)\" <jörg@example.test>\n\n": "From: J__rg <jo@example.test>, \"J. (__)\" <j__rg_exam@invalid>\r\n\r\n",
+		"To: ü@ü, \xfc@x.example, müller\n\n":                              "To: _____, __x@invalid, m__ller\r\n\r\n",
+		"A: ü\n\n":                                                         "X:   \r\n\r\n",
+		"X-A: 0123456789012345678901\nTo: bob\nSubject: Grüße\nFrom: Müller <a@b>\n\n": "To:             bob\r\nSubject: =?utf-8?b?R3LDvMOfZQ==?=\r\nFrom: M__ller <a@b>\r\n\r\n",
+	} {
+		got, ok, err := pop3.Surrogate(text)
+		if !ok || err != nil || got != want {
+			t.Errorf("%q: %v, %v\n%q, want\n%q", text, ok, err, got, want)
 		}
+		faithful(t, text, got)
+	}
+}
+
+// A header that is too large to be looked at as a whole has no surrogate, unless
+// it is ASCII.
+func TestNoSurrogate(t *testing.T) {
+	large := strings.Repeat("A: b\n", 20_000)
+	if got, ok, err := pop3.Surrogate(large + "Subject: Grüße\n\n"); ok || err != nil {
+		t.Errorf("%.100q, %v", got, err)
+	}
+	if got, ok, err := pop3.Surrogate(large + "\nKöln"); !ok || err != nil || got != large+"\nKöln" {
+		t.Errorf("%.100q, %v, %v", got, ok, err)
 	}
 }
 

@@ -1,0 +1,62 @@
+package maildrop
+
+import (
+	"context"
+	"time"
+)
+
+// A Sweeper is a [Store] from which old messages can be removed without a
+// session: those that are too old, and those in quarantine whose time is over.
+type Sweeper interface {
+	Store
+	// Sweep removes from the maildrop that l locks what s says, durably. What
+	// it reported is gone, whatever the error.
+	Sweep(ctx context.Context, l Lease, s Sweep) error
+}
+
+// A Sweep says what is to be removed from one maildrop.
+type Sweep struct {
+	// Before is when a message was delivered that is too old now. Zero: none is.
+	Before time.Time
+	// Now is when the sweep takes place: what is in quarantine until an earlier
+	// time goes.
+	Now time.Time
+	// Dry: nothing is removed, only reported.
+	Dry bool
+	// Report is told of each message that is gone or, in a dry run, would be.
+	Report func(Swept)
+}
+
+// A Swept is a message that a Sweep removed.
+type Swept struct {
+	UID string
+	// Delivered is when it came, as far as its age was judged by.
+	Delivered time.Time
+	// Quarantined: it was deleted before, and its time in quarantine is over.
+	Quarantined bool
+}
+
+// A Restorer is a [Store] that keeps deleted messages for a while, in
+// quarantine.
+type Restorer interface {
+	Store
+	// Kept lists what is in the quarantine of the maildrop that l locks, by
+	// when it was deleted.
+	Kept(ctx context.Context, l Lease) ([]Kept, error)
+	// Restore puts back the messages of the quarantine that want accepts, each
+	// with the unique-id it had, durably. It returns those that are back. A
+	// message of which the maildrop has the unique-id is an error, and stays
+	// where it is.
+	Restore(ctx context.Context, l Lease, want func(Kept) bool) ([]Kept, error)
+}
+
+// A Kept is a deleted message in quarantine.
+type Kept struct {
+	UID string
+	// Size is the octets of its text as it is stored.
+	Size int64
+	// Deleted is when it came there, as the file system tells.
+	Deleted time.Time
+	// Until is how long it stays at least.
+	Until time.Time
+}
