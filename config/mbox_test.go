@@ -21,17 +21,21 @@ func TestExampleMbox(t *testing.T) {
 		t.Fatal("the example has no mbox")
 	}
 	block := bytes.ReplaceAll(shown, []byte("#     "), nil)
-	whole := regexp.MustCompile(`(?ms)^maildrop "maildir" {.*?^}`).ReplaceAllLiteral(text, block)
-	f, diags := config.Parse("example.hcl", whole)
-	if len(diags) > 0 {
-		t.Fatalf("%v in\n%s", diags, block)
-	}
-	short := regexp.MustCompile(`(?ms)^maildrop "maildir" {.*?^}`).ReplaceAllLiteral(text, []byte("maildrop \"mbox\" {\n  path = \"/var/mail/${maildrop}\"\n}"))
-	g, diags := config.Parse("example.hcl", short)
-	if len(diags) > 0 {
-		t.Fatal(diags)
-	}
+	f, g := exampleWith(t, text, block), exampleWith(t, text, []byte("maildrop \"mbox\" {\n  path = \"/var/mail/${maildrop}\"\n}"))
 	if f.Maildrop.Root != "/var/mail" || !reflect.DeepEqual(f.Maildrop.Mbox, g.Maildrop.Mbox) {
 		t.Errorf("shown %+v, defaults %+v", f.Maildrop.Mbox, g.Maildrop.Mbox)
 	}
+}
+
+// exampleWith is the example with another maildrop, without what only a Maildir
+// can do.
+func exampleWith(t *testing.T, text, block []byte) *config.File {
+	t.Helper()
+	text = regexp.MustCompile(`(?ms)^maildrop "maildir" {.*?^}`).ReplaceAllLiteral(text, block)
+	text = regexp.MustCompile(`(?ms)^retention {.*?^}`).ReplaceAllLiteral(text, nil)
+	f, diags := config.Parse("example.hcl", text)
+	if len(diags) > 0 {
+		t.Fatalf("%v with\n%s", diags, block)
+	}
+	return f
 }
