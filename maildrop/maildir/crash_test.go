@@ -21,7 +21,7 @@ import (
 )
 
 // crashEnv makes the test binary a process that works on the Maildirs in the
-// current directory and may be killed: "deliver", "update", "quarantine", which
+// current directory and may be killed: "deliver", "distribute", "update", "quarantine", which
 // is an update into that, "restore", "sweep", "cut", which ends without QUIT,
 // "again", which does so after another session that is not traced, or "known",
 // which does so as a process that has not seen the Maildir before.
@@ -60,6 +60,10 @@ func victim(ctx context.Context, work string) error {
 	}
 	if work == "deliver" {
 		return errors.Join(store.Deliver(ctx, "alice", strings.NewReader(delivered)), storetest.Say(done))
+	}
+	if work == "distribute" {
+		errs := store.Distribute(ctx, threefold, strings.NewReader(delivered))
+		return errors.Join(errors.Join(errs...), storetest.Say(done))
 	}
 	if work == "restore" || work == "sweep" {
 		return errors.Join(upkeep(ctx, work, locker, store), storetest.Say(done))
