@@ -26,9 +26,10 @@ func stampOf(st *unix.Stat_t) stamp {
 }
 
 // settled: a change after now has another time, however coarse the clock is.
+// Who sets the time of a change back still leaves another Ctime.
 func (s stamp) settled(now time.Time) bool {
 	const tick = 20 * time.Millisecond
-	return now.UnixNano()-max(s.Mtime, s.Ctime) > int64(tick)
+	return now.UnixNano()-s.Mtime > int64(tick)
 }
 
 // A ghost is a message that was removed. Should an equal one come, down to the

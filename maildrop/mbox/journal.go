@@ -89,32 +89,69 @@ func (s *spot) clear() error {
 	return f.Truncate(0)
 }
 
+// An appending is what a journal says of a delivery.
+type appending struct {
+	dev, ino uint64
+	start    int64  // where the message begins
+	length   int64  // how long it is
+	pages    pages  // of it
+	head     []byte // its From_ line and what stands before; a page at most
+	first    []byte // its first page, which begins with head
+}
+
+func (a *appending) encode() []byte {
+	b := []byte(appendMagic)
+	for _, n := range []uint64{a.dev, a.ino, uint64(a.start), uint64(a.length), uint64(len(a.head)), uint64(len(a.first))} {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	b = a.pages.encode(append(b, a.first...))
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, crcTable))
+}
+
+// decodeAppending is the inverse of encode; nil: b is none, or not whole.
+func decodeAppending(b []byte) *appending {
+	const fixed = len(appendMagic) + 6*8
+	if len(b) < fixed+4 || string(b[:len(appendMagic)]) != appendMagic ||
+		crc32.Checksum(b[:len(b)-4], crcTable) != binary.BigEndian.Uint32(b[len(b)-4:]) {
+		return nil
+	}
+	var n [6]uint64
+	for i := range n {
+		n[i] = binary.BigEndian.Uint64(b[len(appendMagic)+8*i:])
+	}
+	rest := b[fixed : len(b)-4]
+	if n[5] > page || n[4] > n[5] || n[5] > uint64(len(rest)) || int64(n[2]) < 0 || int64(n[3]) < 0 {
+		return nil
+	}
+	return &appending{dev: n[0], ino: n[1], start: int64(n[2]), length: int64(n[3]),
+		head: rest[:n[4]], first: rest[:n[5]], pages: decodePages(rest[n[5]:])}
+}
+
 // intend writes the journal of a delivery.
 func (h *hold) intend(st *unix.Stat_t, w *writer) error {
-	sums, err := pagesOf(w.reader())
+	a := &appending{dev: uint64(st.Dev), ino: st.Ino, start: st.Size, length: w.size(), head: w.head}
+	var err error
+	if a.pages, err = pagesOf(w.reader()); err != nil {
+		return err
+	}
+	a.first = make([]byte, min(page, a.length))
+	if _, err := io.ReadFull(w.reader(), a.first); err != nil {
+		return err
+	}
+	name := h.spot.journal()
+	_, known := h.spot.state.Lstat(name)
+	f, err := h.spot.state.OpenFile(name, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	b := []byte(appendMagic)
-	for _, n := range []uint64{uint64(st.Dev), st.Ino, uint64(st.Size), uint64(w.size())} {
-		b = binary.BigEndian.AppendUint64(b, n)
-	}
-	b = sums.encode(b)
-	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, crcTable))
-	name := h.spot.journal()
-	_, err = h.spot.state.Lstat(name)
-	f, openErr := h.spot.state.OpenFile(name, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, 0o600)
-	if openErr != nil {
-		return openErr
-	}
 	defer f.Close()
-	if _, err := f.Write(b); err != nil {
+	if _, err := f.Write(a.encode()); err != nil {
 		return errors.Join(err, f.Truncate(0))
 	}
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	if err != nil { // its name is new
+	if known != nil { // its name is new
 		return h.spot.state.Sync()
 	}
 	return nil
@@ -122,6 +159,7 @@ func (h *hold) intend(st *unix.Stat_t, w *writer) error {
 
 // repair ends what a crash interrupted.
 func (h *hold) repair(ctx context.Context) error {
+	_ = h.spot.state.Remove(h.spot.journal() + ".new") // nothing was begun of it
 	torn, err := h.spot.pending()
 	if err != nil || !torn {
 		return err
@@ -152,61 +190,78 @@ func (h *hold) repair(ctx context.Context) error {
 // A file that is not what the delivery left is let alone.
 func (h *hold) repairAppend() error {
 	b, err := readFile(h.spot.state, h.spot.journal())
-	const fixed = len(appendMagic) + 4*8
-	if err != nil || len(b) < fixed+4 ||
-		crc32.Checksum(b[:len(b)-4], crcTable) != binary.BigEndian.Uint32(b[len(b)-4:]) {
-		return err // torn itself: nothing was appended
+	if err != nil {
+		return err
 	}
-	var n [4]uint64
-	for i := range n {
-		n[i] = binary.BigEndian.Uint64(b[len(appendMagic)+8*i:])
+	a := decodeAppending(b)
+	if a == nil {
+		return nil // torn itself: nothing was appended
 	}
-	start, length := int64(n[2]), int64(n[3])
 	st, err := h.file.Stat()
-	if err != nil || uint64(st.Dev) != n[0] || st.Ino != n[1] || st.Size <= start {
+	if err != nil || uint64(st.Dev) != a.dev || st.Ino != a.ino || st.Size <= a.start {
 		return err
 	}
-	end, err := h.partEnd(start, length, st.Size, decodePages(b[fixed:len(b)-4]))
-	if err != nil || end <= start {
+	end, err := h.partEnd(a, st.Size)
+	if err != nil || end <= a.start {
 		return err
 	}
-	h.spot.log().Warn("part of a message cut off that was being delivered at a crash", "file", h.spot.path(), "octets", end-start)
+	h.spot.log().Warn("part of a message cut off that was being delivered at a crash", "file", h.spot.path(), "octets", end-a.start)
 	if end == st.Size {
-		return h.cut(start)
+		return h.cut(a.start)
 	}
-	return h.rewriteInPlace([]span{{start, end}}, st.Size)
+	return h.rewriteInPlace([]span{{a.start, end}}, st.Size)
 }
 
-// partEnd returns where the part of a message ends that was appended at start;
-// start: there is none that can be told from other mail.
-func (h *hold) partEnd(start, length, size int64, want pages) (int64, error) {
-	have, err := pagesOf(part(h.file, start, min(start+length, size)))
-	if err != nil {
-		return start, err
+// partEnd returns where the part of a message ends that was appended; its start
+// where there is none, or none that can be told from other mail.
+func (h *hold) partEnd(a *appending, size int64) (int64, error) {
+	ours, err := h.ours(a, size)
+	switch {
+	case err != nil || ours == 0 || ours == a.length:
+		return a.start, err
+	case a.start+ours == size:
+		return size, nil
+	case ours < int64(len(a.head)):
+		return a.start, nil // other mail can begin like it
 	}
-	same := 0
-	for same < len(have) && same < len(want) && have[same] == want[same] {
-		same++
-	}
-	if same == len(want) {
-		return start, nil // it is whole
-	}
-	if same == 0 && len(have) > 1 {
-		return start, nil // not ours
-	}
-	// From the first page that differs, ours may end anywhere. Mail behind it
-	// begins with a From_ line; if that does not stand at a line's beginning, no
-	// octet is known to be ours.
-	next, atLine, err := h.findFrom(max(start+1, start+int64(same)*page), size)
+	// From there on it may be ours for less than a page. Mail behind it begins
+	// with a From_ line; if that does not stand at a line's beginning, no octet
+	// of it is given up.
+	next, atLine, err := h.findFrom(a.start+ours, size)
 	switch {
 	case err != nil:
-		return start, err
-	case next < 0 && size <= start+length:
+		return a.start, err
+	case next < 0 && size < a.start+ours+page && size < a.start+a.length:
 		return size, nil
 	case next >= 0 && atLine:
 		return next, nil
 	}
-	return start, nil
+	return a.start, nil
+}
+
+// ours returns how many octets at the start are surely those of the message: to
+// the octet within its first page, in whole pages behind that.
+func (h *hold) ours(a *appending, size int64) (int64, error) {
+	have := make([]byte, min(int64(len(a.first)), size-a.start))
+	if _, err := io.ReadFull(part(h.file, a.start, size), have); err != nil {
+		return 0, err
+	}
+	same := 0
+	for same < len(have) && have[same] == a.first[same] {
+		same++
+	}
+	if same < len(a.first) {
+		return int64(same), nil
+	}
+	sums, err := pagesOf(part(h.file, a.start, min(a.start+a.length, size)))
+	if err != nil {
+		return 0, err
+	}
+	equal := 0
+	for equal < len(sums) && equal < len(a.pages) && sums[equal] == a.pages[equal] {
+		equal++
+	}
+	return min(int64(equal)*page, a.length), nil
 }
 
 // findFrom finds what may be a From_ line from an offset on, at the beginning of
