@@ -51,7 +51,7 @@ as_root() {
 # where no registry answers.
 packages='ca-certificates curl cyrus-clients dovecot-imapd dovecot-pop3d faketime fetchmail gcc getmail6 gsasl krb5-admin-server krb5-kdc krb5-user ldap-utils
 	ldb-tools libauthen-sasl-perl libc6-dev libgssapi-perl libgssapi3-heimdal libio-socket-ssl-perl libkrb5-dev
-	libnet-ssleay-perl libsasl2-modules-gssapi-mit mpop openssl perl python3 samba-ad-dc samba-ad-provision slapd
+	liblockfile-bin libnet-ssleay-perl libsasl2-modules-gssapi-mit mpop mutt openssl perl procmail python3 samba-ad-dc samba-ad-provision slapd
 	socat strace'
 
 docker_answers() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
