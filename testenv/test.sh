@@ -52,8 +52,8 @@ as_root() {
 packages='ca-certificates curl cyrus-clients cyrus-common dovecot-imapd dovecot-pop3d faketime fetchmail gcc getmail6
 	gsasl krb5-admin-server krb5-kdc krb5-user ldap-utils ldb-tools libauthen-sasl-perl libc6-dev
 	libcourier-unicode4 libgssapi-perl libgssapi3-heimdal libidn12 libio-socket-ssl-perl libkrb5-dev
-	libnet-ssleay-perl libsasl2-modules-db libsasl2-modules-gssapi-mit libwrap0 mpop openssl perl python3
-	samba-ad-dc samba-ad-provision sasl2-bin slapd socat strace'
+	liblockfile-bin libnet-ssleay-perl libsasl2-modules-db libsasl2-modules-gssapi-mit libwrap0 mpop mutt openssl perl
+	procmail python3 samba-ad-dc samba-ad-provision sasl2-bin slapd socat strace'
 
 # Debian installs one POP3 server and no other beside it: of these packages the
 # programs are unpacked, where testenv/courier.go looks for them.

@@ -3,6 +3,8 @@ package mbox
 import (
 	"context"
 	"io"
+
+	"kpopd/maildrop/durable"
 )
 
 // What tests of parsers need.
@@ -50,4 +52,18 @@ func Scan(file io.ReaderAt, size int64, format Format) ([]Found, error) {
 func Count(ctx context.Context, file io.ReaderAt, size int64, format Format) (n int, octets int64, err error) {
 	err = newScanner(file, size, format, func(e *entry) { n, octets = n+1, octets+e.size }).scan(ctx, 0)
 	return n, octets, err
+}
+
+// Hold locks a mailbox as [Store.Deliver] does, until release is called.
+func Hold(ctx context.Context, s *Store, name string) (release func(), err error) {
+	spot, err := s.spot(name, (*durable.Dir).Open)
+	if err != nil {
+		return nil, err
+	}
+	h, err := spot.lock(ctx, true, false)
+	if err != nil {
+		spot.close()
+		return nil, err
+	}
+	return func() { h.release(); spot.close() }, nil
 }

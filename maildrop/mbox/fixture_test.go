@@ -257,3 +257,14 @@ func disturb(path string) error {
 	}
 	return o.Truncate(int64(len(text)))
 }
+
+// index returns the path of the only index.
+func (f *fixture) index() string {
+	f.Helper()
+	all, err := filepath.Glob(filepath.Join(f.base, "state", "mbox", "*.index"))
+	f.must(err)
+	if len(all) != 1 {
+		f.Fatalf("indexes %q", all)
+	}
+	return all[0]
+}

@@ -205,35 +205,41 @@ func (h *hold) unlock() {
 func (h *hold) dotlock() (bool, error) {
 	s := h.spot
 	name := s.name + dotlockSuffix
-	text := fmt.Sprintf("%d:%s\n", os.Getpid(), hostname())
-	f, err := s.dir.Temp(0o600)
-	if err == nil {
-		if _, err = f.Write([]byte(text)); err == nil {
-			err = f.Link(name)
-		}
-	}
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EINVAL) { // NFS, for one
-		if f != nil {
-			f.Close()
-		}
-		if f, err = s.dir.OpenFile(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600); err == nil {
-			_, err = f.Write([]byte(text))
-		}
-	}
+	f, err := s.newDotlock(name)
 	if err == nil {
 		var st unix.Stat_t
 		if st, err = f.Stat(); err == nil {
 			h.dot, h.ino, h.fresh = f, st.Ino, time.Now()
 			return true, nil
 		}
-	}
-	if f != nil {
 		f.Close()
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return false, s.breakStale(name, time.Now())
 	}
 	return false, err
+}
+
+// newDotlock makes a file called name that tells who we are.
+func (s *spot) newDotlock(name string) (*durable.File, error) {
+	text := fmt.Sprintf("%d:%s\n", os.Getpid(), hostname())
+	f, err := s.dir.Temp(0o600)
+	if err == nil {
+		_, _ = f.Write([]byte(text)) // on a full disk it is empty, and a lock all the same
+		if err = f.Link(name); err == nil {
+			return f, nil
+		}
+		f.Close()
+	}
+	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EINVAL) &&
+		(!errors.Is(err, fs.ErrNotExist) || f == nil) {
+		return nil, err
+	}
+	// NFS has no files without a name, and there may be no /proc.
+	if f, err = s.dir.OpenFile(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600); err == nil {
+		_, _ = f.Write([]byte(text))
+	}
+	return f, err
 }
 
 const dotlockSuffix = ".lock"
