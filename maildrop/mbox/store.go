@@ -7,6 +7,9 @@
 // program changed meanwhile is noticed by the file's size, times and inode;
 // then the file is read again, and messages are found by their unique-ids.
 //
+// README.md beside this file says what is shown of a file, where unique-ids come
+// from, and what becomes of a file at a crash.
+//
 // Nothing is followed that is a symbolic link, from the store's root to the
 // mailbox; a mailbox with several hard links is not touched.
 package mbox
