@@ -215,14 +215,16 @@ func (h *hold) repairAppend() error {
 // partEnd returns where the part of a message ends that was appended; its start
 // where there is none, or none that can be told from other mail.
 func (h *hold) partEnd(a *appending, size int64) (int64, error) {
-	ours, err := h.ours(a, size)
+	ours, whole, err := h.ours(a, size)
 	switch {
-	case err != nil || ours == 0 || ours == a.length:
+	case err != nil || ours == 0 || whole:
 		return a.start, err
 	case a.start+ours == size:
 		return size, nil
 	case ours < int64(len(a.head)):
 		return a.start, nil // other mail can begin like it
+	case ours == a.length:
+		return a.start + ours, nil
 	}
 	// From there on it may be ours for less than a page. Mail behind it begins
 	// with a From_ line; if that does not stand at a line's beginning, no octet
@@ -240,28 +242,37 @@ func (h *hold) partEnd(a *appending, size int64) (int64, error) {
 }
 
 // ours returns how many octets at the start are surely those of the message: to
-// the octet within its first page, in whole pages behind that.
-func (h *hold) ours(a *appending, size int64) (int64, error) {
+// the octet within its first page, in whole pages behind that; and whether that
+// is all of it. Pages of zeros are what a power failure leaves of ours.
+func (h *hold) ours(a *appending, size int64) (n int64, whole bool, err error) {
 	have := make([]byte, min(int64(len(a.first)), size-a.start))
 	if _, err := io.ReadFull(part(h.file, a.start, size), have); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	same := 0
 	for same < len(have) && have[same] == a.first[same] {
 		same++
 	}
-	if same < len(a.first) {
-		return int64(same), nil
+	lost := same == 0 && len(bytes.TrimLeft(have, "\x00")) == 0
+	if same < len(a.first) && !lost {
+		return int64(same), false, nil
 	}
 	sums, err := pagesOf(part(h.file, a.start, min(a.start+a.length, size)))
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	equal := 0
-	for equal < len(sums) && equal < len(a.pages) && sums[equal] == a.pages[equal] {
+	for equal < len(sums) && equal < len(a.pages) {
+		length := min(page, min(a.length, size-a.start)-int64(equal)*page)
+		zero := sums[equal] == crc32.Checksum(make([]byte, length), crcTable)
+		if sums[equal] != a.pages[equal] && !zero {
+			break
+		}
+		lost = lost || zero
 		equal++
 	}
-	return min(int64(equal)*page, a.length), nil
+	n = min(int64(equal)*page, a.length, size-a.start)
+	return n, n == a.length && !lost, nil
 }
 
 // findFrom finds what may be a From_ line from an offset on, at the beginning of

@@ -298,3 +298,40 @@ func TestSyncBeforeAcknowledgement(t *testing.T) {
 		}
 	}
 }
+
+// What a power failure leaves of a delivery: any page may be zeros, or not there
+// at all. None of it stays, and nothing else goes.
+func TestPowerFailureInDeliver(t *testing.T) {
+	t.Parallel()
+	whole := newFixture(t)
+	whole.put(big(1))
+	calls := whole.run("deliver", 0).Calls
+	cleared := slices.IndexFunc(calls, func(c storetest.Call) bool {
+		return c.Name == "ftruncate" && strings.HasSuffix(c.Paths[0], ".journal")
+	})
+	start := int64(len(big(1)))
+	for what, lose := range map[string]func(file []byte) []byte{
+		"all":          func(b []byte) []byte { clear(b[start:]); return b },
+		"the first":    func(b []byte) []byte { clear(b[start : start+4096]); return b },
+		"one between":  func(b []byte) []byte { clear(b[start+8192 : start+12288]); return b },
+		"the last":     func(b []byte) []byte { clear(b[start+(int64(len(b))-start)/4096*4096:]); return b },
+		"what follows": func(b []byte) []byte { return b[:start+10000] },
+		"nearly all":   func(b []byte) []byte { return b[:start+5] },
+		"and more":     func(b []byte) []byte { clear(b[start+8192 : start+12288]); return append(b, late...) },
+	} {
+		f := newFixture(t)
+		f.put(big(1))
+		if trace := f.run("deliver", cleared+1); !trace.Killed {
+			f.Fatal("not killed")
+		}
+		f.put(string(lose([]byte(f.file()))))
+		want := []string{textOf(big(1))}
+		if what == "and more" {
+			want = append(want, textOf(late))
+		}
+		if got := f.texts(); !slices.Equal(got, want) {
+			t.Errorf("%s: %d messages, the last %.30q", what, len(got), got[len(got)-1])
+		}
+		f.want(f.state())
+	}
+}
