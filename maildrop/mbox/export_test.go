@@ -67,3 +67,23 @@ func Hold(ctx context.Context, s *Store, name string) (release func(), err error
 	}
 	return func() { h.release(); spot.close() }, nil
 }
+
+// RemoveAfter removes a message after it has looked and then called between.
+func RemoveAfter(ctx context.Context, s *Store, name, uid string, between func()) error {
+	spot, err := s.spot(name, (*durable.Dir).Open)
+	if err != nil {
+		return err
+	}
+	defer spot.close()
+	h, err := spot.lock(ctx, true, false)
+	if err != nil {
+		return err
+	}
+	defer h.release()
+	v, err := h.view(ctx)
+	if err != nil {
+		return err
+	}
+	between()
+	return h.remove(v, map[string]bool{uid: true})
+}

@@ -247,3 +247,29 @@ func TestChangedWhileSent(t *testing.T) {
 		f.must(d.Close())
 	}
 }
+
+// A file that is not the one of the index, however alike it is from where the
+// last message began, is read anew.
+func TestReplacedAndGrown(t *testing.T) {
+	f := newFixture(t)
+	f.put(message("1", "") + message("2", ""))
+	was := f.uids()
+	f.put(message("3", "") + message("4", "") + message("5", ""))
+	if now := f.uids(); len(now) != 3 || now[0] == was[0] || now[1] == was[1] {
+		t.Errorf("unique-ids %q, before %q", now, was)
+	}
+	f.want(f.texts(), "Subject: 3\n\ntext\n", "Subject: 4\n\ntext\n", "Subject: 5\n\ntext\n")
+}
+
+// A program that writes without a lock makes us stop, not remove another
+// message.
+func TestChangedWithoutLock(t *testing.T) {
+	f := newFixture(t)
+	f.put(message("1", "") + message("2", "") + message("3", ""))
+	uids := f.uids()
+	changed := message("0", "") + "X" + message("1", "") + message("2", "") + message("3", "")
+	err := mbox.RemoveAfter(t.Context(), f.store, "alice", uids[1], func() { f.put(changed) })
+	if err == nil || !strings.Contains(err.Error(), "without a lock") || f.file() != changed {
+		t.Errorf("%v; the file holds %q", err, f.file())
+	}
+}
