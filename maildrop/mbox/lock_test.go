@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -202,4 +203,52 @@ func child(t *testing.T) {
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
 		t.Errorf("as nobody: %v\n%s", err, out)
 	}
+}
+
+// Another program renames a new file into place all the time, under a lock that
+// is the file's own: nothing is delivered to one that has lost its name.
+func TestRenamedWhileLocking(t *testing.T) {
+	f := newFixture(t)
+	f.store.Locks = []mbox.Lock{mbox.Fcntl}
+	f.put(big(1))
+	over := make(chan struct{})
+	var other sync.WaitGroup
+	other.Go(func() {
+		for {
+			select {
+			case <-over:
+				return
+			default:
+				if err := f.renew(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+	})
+	want := []string{textOf(big(1))}
+	for i := range 100 {
+		want = append(want, fmt.Sprintf("x: %d\n", i))
+		f.deliver(want[i+1])
+	}
+	close(over)
+	other.Wait()
+	f.want(f.texts(), want...)
+}
+
+// renew puts a copy in the place of the mailbox.
+func (f *fixture) renew() error {
+	o, err := lockOutside(f.path)
+	if err != nil {
+		return err
+	}
+	defer o.unlock()
+	text, err := os.ReadFile(f.path)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(f.path+".copy", text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(f.path+".copy", f.path)
 }
