@@ -70,12 +70,13 @@ func (b *box) load(ctx context.Context) error {
 		return err
 	}
 	b.look = &look{stamp: v.stamp, file: v.file, uses: 1}
-	b.at = v.entries[:0:0]
-	for i := range v.entries {
-		if e := &v.entries[i]; e.flags&pseudo == 0 {
-			b.msgs = append(b.msgs, maildrop.Message{UID: e.uid, Size: e.size})
-			b.at = append(b.at, *e)
-		}
+	b.at = v.entries
+	if len(b.at) > 0 && b.at[0].flags&pseudo != 0 { // only the first can be one
+		b.at = b.at[1:]
+	}
+	b.msgs = make([]maildrop.Message, len(b.at))
+	for i := range b.at {
+		b.msgs[i] = maildrop.Message{UID: b.at[i].uid, Size: b.at[i].size}
 	}
 	return nil
 }
@@ -120,8 +121,9 @@ func (b *box) retrieve(ctx context.Context, i int) (maildrop.Content, error) {
 			c.ReadCloser = &content{b.through(s, &e), b.look}
 			return c, nil
 		}
-		text := make([]byte, 0, to-from+1)
-		text, err := readAll(b.through(s, &e), text)
+		r := b.through(s, &e)
+		text, err := readAll(r, make([]byte, 0, to-from+1))
+		r.Close()
 		if err == nil {
 			c.ReadCloser = io.NopCloser(bytes.NewReader(text))
 			return c, nil
@@ -135,9 +137,9 @@ func (b *box) retrieve(ctx context.Context, i int) (maildrop.Content, error) {
 }
 
 // through is the filter of a text, where it needs one.
-func (b *box) through(s *section, e *entry) io.Reader {
+func (b *box) through(s *section, e *entry) io.ReadCloser {
 	if e.flags&plain != 0 {
-		return s
+		return io.NopCloser(s)
 	}
 	return newReader(s, b.store.format())
 }
@@ -196,7 +198,7 @@ func (b *box) adopt(v *view) {
 
 // A content is a message that is being read.
 type content struct {
-	io.Reader
+	io.ReadCloser
 	look *look
 }
 
@@ -204,7 +206,7 @@ type content struct {
 func (c *content) Close() error {
 	c.look.release()
 	c.look = nil
-	return nil
+	return c.ReadCloser.Close()
 }
 
 // A section reads the text of a message. Where other programs write to the file

@@ -149,6 +149,7 @@ func (w *writer) close() {
 // take reads the message.
 func (w *writer) take(ctx context.Context, msg io.Reader) error {
 	lex := newLexer(&contextReader{ctx, msg})
+	defer lex.free()
 	for {
 		p, err := lex.next()
 		if errors.Is(err, io.EOF) {

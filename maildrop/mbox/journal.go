@@ -283,6 +283,7 @@ func (h *hold) findFrom(offset, size int64) (at int64, atLine bool, err error) {
 		return -1, false, err
 	}
 	lex := newLexer(part(h.file, offset, size))
+	defer lex.free()
 	begins := before[0] == '\n'
 	for {
 		p, err := lex.next()

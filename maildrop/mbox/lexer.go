@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sync"
 )
 
 // bufferSize bounds what is kept of a line.
@@ -29,7 +30,24 @@ type lexer struct {
 	ran bool // behind a run of ">"
 }
 
-func newLexer(r io.Reader) *lexer { return &lexer{r: bufio.NewReaderSize(r, bufferSize)} }
+var buffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, bufferSize) }}
+
+// newLexer returns a lexer of r, which is freed after use.
+func newLexer(r io.Reader) *lexer {
+	l := &lexer{r: buffers.Get().(*bufio.Reader)}
+	l.r.Reset(r)
+	return l
+}
+
+// free gives the buffer back. It is idempotent.
+func (l *lexer) free() {
+	if l.r == nil {
+		return
+	}
+	l.r.Reset(nil)
+	buffers.Put(l.r)
+	l.r = nil
+}
 
 // next returns the next piece; io.EOF after the last.
 func (l *lexer) next() (piece, error) {

@@ -95,6 +95,7 @@ func (s *scanner) scan(ctx context.Context, offset int64) error {
 	s.offset = offset
 	s.first = offset == 0
 	s.lex = newLexer(&contextReader{ctx, io.NewSectionReader(s.file, offset, s.size-offset)})
+	defer s.lex.free()
 	for {
 		p, err := s.lex.next()
 		if errors.Is(err, io.EOF) {

@@ -81,6 +81,13 @@ func newReader(text io.Reader, format Format) *reader {
 	return &reader{filter: filter{format: format}, lex: newLexer(text)}
 }
 
+// Close frees the reader, not what it reads. It is idempotent.
+func (r *reader) Close() error {
+	r.lex.free()
+	r.err = io.ErrClosedPipe
+	return nil
+}
+
 // Read implements [io.Reader].
 func (r *reader) Read(p []byte) (int, error) {
 	for len(r.out) == 0 && r.err == nil {
