@@ -41,6 +41,9 @@ type Account struct {
 	// Quarantine is for how many days they are kept at least with
 	// DeletionQuarantine. Default: 14.
 	Quarantine int
+	// MarkSeen: messages that were retrieved have the flag \Seen for IMAP after
+	// QUIT. Default: false.
+	MarkSeen bool
 }
 
 // A Deletion says what becomes of deleted messages.
@@ -49,6 +52,7 @@ type Deletion string
 // The values of Deletion.
 const (
 	DeletionRemove     Deletion = "remove"     // nothing is left of them
+	DeletionHide       Deletion = "hide"       // they stay, for IMAP, and are not shown again
 	DeletionQuarantine Deletion = "quarantine" // they can be restored for a while
 )
 
@@ -68,8 +72,9 @@ func (f *File) readAccount(d *decoder, b *hclsyntax.Block) {
 		must("maildrop", expression(&a.maildrop, loginVariables, isText)),
 		may("allow_authzid", expression(&a.allowAuthzid, loginVariables, isPermission)),
 		may("allow_authzid_from", value(list(&a.AllowAuthzidFrom, origin))),
-		may("deletion", value(oneOf(&a.Deletion, DeletionRemove, DeletionQuarantine))),
+		may("deletion", value(oneOf(&a.Deletion, DeletionRemove, DeletionHide, DeletionQuarantine))),
 		may("quarantine", value(days(&a.Quarantine, false))),
+		may("mark_seen", value(boolean(&a.MarkSeen))),
 		may("login_delay", value(duration(&a.LoginDelay, time.Second, 24*time.Hour, ""))),
 	}})
 	d.checkImpersonation(a.Place)

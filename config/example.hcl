@@ -376,15 +376,18 @@ account {
 # to the maildrop, by whomever and at whichever server of this state_dir, another
 # within that time gets [LOGIN-DELAY], if its proof is right. A login that is
 # refused does not count; one whose session breaks off does. CAPA says LOGIN-DELAY.
-# deletion: what becomes of messages that QUIT removes. With "quarantine" they are
-# in the directory kpopd-quarantine of the Maildir, where neither POP3 nor IMAP
-# shows them, and "kpopd undelete" puts them back with their unique-ids; what was
-# there so long goes with the next "kpopd expire", or sweep_interval.
+# deletion: what becomes of messages that QUIT removes. With "hide" they stay for
+# IMAP, and are never shown by POP3 again: the file kpopd-uidl of the Maildir says
+# so. With "quarantine" they are in its directory kpopd-quarantine, where neither
+# shows them; what was there so long goes with the next "kpopd expire", or
+# sweep_interval. "kpopd undelete" puts both back, with their unique-ids.
+# mark_seen: what was retrieved by RETR, not TOP, has the flag \Seen after QUIT.
 account {
   maildrop = lower(user)
   #login_delay = "5m"         # 1s to 24h; absent: none
-  #deletion    = "quarantine" # remove | quarantine; absent: remove
-  #quarantine  = "14d"        # "1d" to "3660d"
+  #deletion    = "quarantine" # remove | hide | quarantine; absent: remove
+  #quarantine  = "14d"        # "1d" to "3660d"; for deletion = "quarantine"
+  #mark_seen   = true         # absent: false
 }
 
 # ------------------------------------------------------------------- retention
