@@ -95,8 +95,11 @@ type Identity struct {
 	// Recipient is whose mail alone is asked for, the local part of an address,
 	// by a login of SDPS. Empty: all. It is a wish too.
 	Recipient string
+	// Domain is that of the address, of whom mail is delivered to; nobody has
+	// proven to be him. Empty: of the user's name, if it has one.
+	Domain string
 	// Mechanism is how the proof was made: "USER", "PLAIN", "APOP", "GSSAPI",
-	// "KPOP" ….
+	// "KPOP" …. "LMTP": none was, mail is delivered.
 	Mechanism string
 	// Source names the authenticator that vouches, e.g. "file services" or
 	// "kerberos".

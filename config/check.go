@@ -24,6 +24,8 @@ func (d *decoder) checkFile(f *File, implied bool) {
 	for i := range f.Listeners {
 		l := &f.Listeners[i]
 		d.checkAddress(f.Listeners[:i], l)
+		d.checkSocket(l)
+		d.checkDelivering(f, l)
 		if l.Protocol == KPOP { // where the ticket is the source
 			d.checkTicketMechanisms(l)
 		} else {
@@ -139,13 +141,16 @@ func (d *decoder) checkClients(f *File, l *Listener) {
 
 // checkOther checks a listener for LMTP or the administrator.
 func (d *decoder) checkOther(f *File, l *Listener) {
-	for _, name := range []string{"login_without_tls", "client_certificates", "mechanisms", "login_timeout", "autologout", "language", "utf8_messages", "sdps", "sdps_separators"} {
+	for _, name := range []string{"login_without_tls", "mechanisms", "login_timeout", "autologout", "language", "utf8_messages", "sdps", "sdps_separators"} {
 		if l.has(name) {
 			d.errorf(l.At(name), "Argument without effect", "Nobody logs in to a listener for %s.", l.Protocol)
 		}
 	}
 	for _, n := range l.Networks {
 		d.errorf(n.Header, "Block without effect", "Nobody logs in to a listener for %s.", l.Protocol)
+	}
+	if l.Protocol == Admin && l.has("client_certificates") {
+		d.errorf(l.At("client_certificates"), "Argument without effect", "The administrator's listener is a Unix socket, without TLS.")
 	}
 	switch {
 	case l.Protocol == Admin && l.TLS != TLSOff:

@@ -41,7 +41,7 @@ state_dir = "/var/lib/kpopd"
 
 listener "pop3" {
   address  = ":110"     # or "192.0.2.1:110", "[2001:db8::1]:110", "unix:/path"
-  protocol = "pop3"     # pop3 | kpop; (later) lmtp | admin
+  protocol = "pop3"     # pop3 | kpop | lmtp; (later) admin
   tls      = "starttls" # off | starttls | implicit. pop3 and kpop: starttls
 }
 
@@ -102,11 +102,29 @@ listener "kpop" {
 # name of sdps_user (see accounts), that user has it for himself, whole. On such a
 # listener each name with a separator is user@host: others need one of their own.
 
-# (later) Delivery, and the administrator's tools.
+# Mail comes in by LMTP, from a mail transfer agent such as Postfix
+# (mailbox_transport = lmtp:unix:/run/kpopd/lmtp.sock). Whoever can connect can
+# deliver: to a Unix socket, which socket_mode and socket_group are for, or on
+# loopback; from other machines over TLS only, with a certificate that client_ca_file
+# signs. cmd/kpopd/DELIVERY.md has the rest.
 #listener "lmtp" {
-#  address  = "unix:/run/kpopd/lmtp.sock"
-#  protocol = "lmtp"
+#  address      = "unix:/run/kpopd/lmtp.sock"
+#  protocol     = "lmtp"
+#  socket_mode  = "0660"    # absent: as the umask leaves it
+#  socket_group = "postfix" # absent: the server's own
+#
+#  # Each may be left out:
+#  recipients         = "users"     # users | maildrops | rules: who has mail here, see accounts
+#  recipient_delimiter = "+"        # alice+lists@... is alice; absent: alice+lists
+#  max_message_size   = "128MiB"    # of the text; not less than the agent's own limit
+#  max_recipients     = 1000        # of one message; the rest is for the next one
+#  data_timeout       = "10m"       # for a whole message to come
+#  over_quota         = "temporary" # 452, the sender tries again; permanent: 552
+#  share_messages     = false       # true: all recipients of a message share one file, by
+#                                   # hard links; it does not tell them apart, nor does *ENV
 #}
+
+# (later) The administrator's tools.
 #listener "admin" {
 #  address  = "unix:/run/kpopd/admin.sock"
 #  protocol = "admin"
@@ -300,7 +318,10 @@ authenticator "file" "services" {
 #   principal  and realm, of a ticket, or of a password that a KDC judged
 #   local_user what auth_to_local makes of the principal
 #   mechanism  how the proof was made: "USER", "GSSAPI", "EXTERNAL" (a client
-#              certificate), "KPOP" (by USER or EXTERNAL) ...
+#              certificate), "KPOP" (by USER or EXTERNAL) ..., or "LMTP" where mail is
+#              delivered. Then user is the login name that is like the whole address, or
+#              else its local part, as "file" or "ldap" authenticators know it, or the local
+#              part of an address that none knows; and domain that of the address
 #   sdps_user  whose mail a login of SDPS asks for, and sdps_host whose account that is
 #   listener   the label of the listener, and address of the client
 #   groups     from the directory: the DN of each group, and its name ("pop-users").
@@ -355,15 +376,18 @@ account {
 # to the maildrop, by whomever and at whichever server of this state_dir, another
 # within that time gets [LOGIN-DELAY], if its proof is right. A login that is
 # refused does not count; one whose session breaks off does. CAPA says LOGIN-DELAY.
-# deletion: what becomes of messages that QUIT removes. With "quarantine" they are
-# in the directory kpopd-quarantine of the Maildir, where neither POP3 nor IMAP
-# shows them, and "kpopd undelete" puts them back with their unique-ids; what was
-# there so long goes with the next "kpopd expire", or sweep_interval.
+# deletion: what becomes of messages that QUIT removes. With "hide" they stay for
+# IMAP, and are never shown by POP3 again: the file kpopd-uidl of the Maildir says
+# so. With "quarantine" they are in its directory kpopd-quarantine, where neither
+# shows them; what was there so long goes with the next "kpopd expire", or
+# sweep_interval. "kpopd undelete" puts both back, with their unique-ids.
+# mark_seen: what was retrieved by RETR, not TOP, has the flag \Seen after QUIT.
 account {
   maildrop = lower(user)
   #login_delay = "5m"         # 1s to 24h; absent: none
-  #deletion    = "quarantine" # remove | quarantine; absent: remove
-  #quarantine  = "14d"        # "1d" to "3660d"
+  #deletion    = "quarantine" # remove | hide | quarantine; absent: remove
+  #quarantine  = "14d"        # "1d" to "3660d"; for deletion = "quarantine"
+  #mark_seen   = true         # absent: false
 }
 
 # ------------------------------------------------------------------- retention
@@ -399,6 +423,11 @@ maildrop "maildir" {
   path      = "/srv/mail/${maildrop}/Maildir"
   save_crlf = false
 
+  # The Maildir++ folders of a Maildir are maildrops too, and locked on their own:
+  # with "+", "alice+Lists.Go" is .Lists.Go in alice's Maildir (on disk in modified
+  # UTF-7), and only an account rule that writes the "+" leads there.
+  #folder_separator = "+" # + | = | ~ | #; absent: no folders
+
   # Where more than this share of the unique-ids that were served last, and ten of
   # them, would be others for the same messages, as after a restore that renamed
   # files, clients would fetch it all again. Nobody is let in until the unique-ids
@@ -414,6 +443,14 @@ limits {
   connections_per_user    = 20      # sessions of somebody who has been proven
   memory_before_login     = "64MiB" # of long AUTH lines and tickets of all clients
 }
+
+# Where the lock of each maildrop is; absent: locks in state_dir. Servers on several
+# machines that share the mail need one directory for all, on NFS, version 4 best,
+# mounted alike and without nolock and local_lock. Nobody but the server's user may
+# write to it, and it stays where it is while a server runs.
+#locks {
+#  directory = "/net/mail/kpopd-locks"
+#}
 
 # cmd/kpopd/REASONS.md says what the reason in the line of a refusal means.
 log {

@@ -127,6 +127,13 @@ type Listener struct {
 	// SDPSSeparators are what divides user and host, the last in a name. Default:
 	// "@+".
 	SDPSSeparators string
+
+	// SocketMode is the mode of a Unix socket, and SocketGroup its group, by
+	// name or number: who may connect. Default: 0, as the umask leaves it, and
+	// "", the server's own.
+	SocketMode  uint32
+	SocketGroup string
+	Delivery    // of LMTP
 }
 
 func (f *File) readListener(d *decoder, b *hclsyntax.Block) {
@@ -135,9 +142,10 @@ func (f *File) readListener(d *decoder, b *hclsyntax.Block) {
 		return
 	}
 	l := Listener{Name: b.Labels[0], LoginWithoutTLS: ClearTickets, LoginTimeout: time.Minute, Autologout: 10 * time.Minute, Language: "en", UTF8Messages: UTF8AsIs, SDPSSeparators: "@+"}
+	l.Delivery = defaultDelivery
 	l.Place = d.block(b, schema{what: "listener", blocks: []block{
 		{name: "network", labels: []string{"name"}, read: l.readNetwork},
-	}, fields: []field{
+	}, fields: append(l.Delivery.fields(),
 		must("address", value(address(&l.Address))),
 		must("protocol", value(oneOf(&l.Protocol, POP3, KPOP, LMTP, Admin))),
 		may("tls", value(oneOf(&l.TLS, TLSOff, TLSStart, TLSImplicit))),
@@ -153,12 +161,20 @@ func (f *File) readListener(d *decoder, b *hclsyntax.Block) {
 		may("utf8_messages", value(oneOf(&l.UTF8Messages, UTF8AsIs, UTF8Surrogate, UTF8Refuse))),
 		may("sdps", value(boolean(&l.SDPS))),
 		may("sdps_separators", value(separators(&l.SDPSSeparators))),
-	}})
+		may("socket_mode", value(mode(&l.SocketMode))),
+		may("socket_group", value(str(&l.SocketGroup))),
+	)})
 	if l.TLS == "" {
 		l.TLS = TLSOff
 		if l.collects() {
 			l.TLS = TLSStart
 		}
+	}
+	if l.Protocol != LMTP {
+		l.Delivery = Delivery{}
+	}
+	if l.requiresCertificates() {
+		l.ClientCertificates = CertificatesRequire
 	}
 	f.Listeners = append(f.Listeners, l)
 }

@@ -77,6 +77,7 @@ type Conn struct {
 
 	start       time.Time
 	loggedIn    atomic.Bool
+	idle        atomic.Bool // and may be cut, although somebody has logged in
 	linger      bool
 	reserved    int64  // of the server's memory
 	user        string // whose connection it counts as

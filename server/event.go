@@ -20,12 +20,18 @@ const (
 	// EventImpersonation is that somebody is about to open the maildrop of
 	// somebody else. Who cannot be recorded doing so may not.
 	EventImpersonation EventKind = "impersonation"
+	// EventDelivery is that a message was delivered to a recipient, or with an
+	// Err was not.
+	EventDelivery EventKind = "delivery"
 	// EventExpired is that a message was removed because it was too old, and
 	// EventPurged because its time in quarantine was over; EventRestored that one
 	// came back from there. They happen on no connection.
 	EventExpired  EventKind = "expired"
 	EventPurged   EventKind = "purged"
 	EventRestored EventKind = "restored"
+	// EventAccepted is that an administrator has accepted other unique-ids in a
+	// maildrop than were served last.
+	EventAccepted EventKind = "accepted"
 )
 
 // An Event is something that an operator wants to know, once. No field may

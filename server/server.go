@@ -175,7 +175,7 @@ func (s *Server) handle(ctx context.Context, c *Conn) (err error) {
 }
 
 // Shutdown stops accepting, cuts the connections on which nobody has logged
-// in, and waits for the others until ctx ends; then it cuts them too, with
+// in or that are idle ([Conn.Idle]), and waits for the others until ctx ends; then it cuts them too, with
 // ErrServerClosed as their cause, and returns ctx's error. It returns when
 // every Serve and every session is over. A session that was cut has removed
 // nothing.
@@ -187,7 +187,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		l.Close()
 	}
 	s.mu.Unlock()
-	s.abort(func(c *Conn) bool { return !c.loggedIn.Load() })
+	s.abort(func(c *Conn) bool { return !c.loggedIn.Load() || c.idle.Load() })
 	done := make(chan struct{})
 	go func() { s.running.Wait(); close(done) }()
 	select {

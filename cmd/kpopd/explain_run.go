@@ -124,6 +124,9 @@ func (e *explainer) choose() error {
 // errAllowFrom is for clients from elsewhere.
 var errAllowFrom = errors.New("the address is not in allow_from")
 
+// errNoLogins is for listeners where nobody logs in.
+var errNoLogins = errors.New("it is for deliveries")
+
 // at goes to one listener: nil, or why it does not let the login come.
 func (e *explainer) at(i int) error {
 	l, end := &e.b.file.Listeners[i], e.b.next.listeners[i].endpoint
@@ -132,7 +135,10 @@ func (e *explainer) at(i int) error {
 	if n, ok := h.(*server.Networks); ok {
 		h, _ = n.For(e.q.address)
 	}
-	e.handler = h.(*pop3.Handler)
+	var ok bool
+	if e.handler, ok = h.(*pop3.Handler); !ok {
+		return errNoLogins
+	}
 	e.peer = e.handler.PeerOf(end.TLS != nil)
 	e.peer.Unix = l.Address.Network == "unix"
 	if e.q.address.IsValid() {
@@ -303,7 +309,7 @@ func (e *explainer) onDisk(name string) *maildropSays {
 	_, err = os.Stat(says.Path)
 	says.Exists = err == nil
 	if err == nil || os.IsNotExist(err) {
-		says.Holder, err = holder(locksDir(e.b.file), lockName(rel))
+		says.Holder, err = holder(e.b.file.LocksDir(), lockName(rel))
 	}
 	if err != nil {
 		says.Error = err.Error()

@@ -68,6 +68,8 @@ func program(stdout, stderr io.Writer) *cli.Command {
 			serveCommand(stdout, stderr),
 			checkCommand(stdout, stderr),
 			explainCommand(stdout, stderr),
+			locksCommand(stdout, stderr),
+			unlockCommand(stdout, stderr),
 			expireCommand(stdout, stderr),
 			undeleteCommand(stdout, stderr),
 			userCommand(stdout, stderr),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"strings"
@@ -21,6 +22,8 @@ type listener struct {
 	network, address string
 	endpoint         *server.Endpoint
 	at               config.Range // of its address
+	mode             fs.FileMode  // of a Unix socket; 0: as the umask leaves it
+	group            int          // of a Unix socket; -1: the server's
 }
 
 // sockets are the open listeners. A reload keeps those whose address stays.
@@ -85,10 +88,16 @@ func (s *sockets) listen(f *config.File, listeners []listener) (map[string]*sock
 	fresh := map[string]*socket{}
 	var errs []error
 	for _, l := range listeners {
-		if s.open[l.key()] != nil || fresh[l.key()] != nil {
+		if fresh[l.key()] != nil {
 			continue
 		}
-		nl, err := l.listen(s.ctx)
+		if s.open[l.key()] != nil {
+			if err := l.permit(); err != nil {
+				errs = append(errs, f.Errorf(l.at, "Listener %s: %v", l.endpoint.Name, err))
+			}
+			continue
+		}
+		nl, err := l.open(s.ctx)
 		if err != nil {
 			errs = append(errs, f.Errorf(l.at, "Listener %s cannot be opened: %s", l.endpoint.Name, listenHint(err, len(s.open) > 0)))
 			continue
@@ -113,6 +122,35 @@ func (l listener) listen(ctx context.Context) (net.Listener, error) {
 		return nil, err
 	}
 	return lc.Listen(ctx, l.network, l.address)
+}
+
+// permit says who may connect to a Unix socket. Before, whom the umask lets,
+// which is nobody else as a rule.
+func (l listener) permit() error {
+	if l.network != "unix" {
+		return nil
+	}
+	var errs []error
+	if l.group >= 0 {
+		errs = append(errs, os.Lchown(l.address, -1, l.group))
+	}
+	if l.mode != 0 {
+		errs = append(errs, os.Chmod(l.address, l.mode))
+	}
+	return errors.Join(errs...)
+}
+
+// open opens the listener for those who may connect.
+func (l listener) open(ctx context.Context) (net.Listener, error) {
+	nl, err := l.listen(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.permit(); err != nil {
+		nl.Close()
+		return nil, err
+	}
+	return nl, nil
 }
 
 // abandoned reports whether path is a Unix socket that nobody listens on.

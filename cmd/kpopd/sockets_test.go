@@ -16,7 +16,7 @@ import (
 // of a living server does not, nor anything else of that name.
 func TestUnixSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
-	l := listener{network: "unix", address: path, endpoint: &server.Endpoint{}}
+	l := listener{network: "unix", address: path, endpoint: &server.Endpoint{}, group: -1}
 	killed, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)

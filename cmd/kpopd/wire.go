@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"kpopd/maildrop/lease"
 	"kpopd/maildrop/pace"
 	"kpopd/server"
+	"kpopd/server/lmtp"
 	"kpopd/server/pop3"
 )
 
@@ -31,6 +33,7 @@ type parts struct {
 
 	// What has a state of its own outlives a reload.
 	stateDir string
+	locksDir string
 	locker   *lease.Locker
 	replay   *krb5.FileReplay
 	indexes  *index.Cache
@@ -44,6 +47,7 @@ type parts struct {
 
 	scramSecret []byte
 	directories []*ldap.Directory
+	deliverers  []*lmtp.Handler
 	issuers     map[string]*oauth.Authenticator // by the authenticator's name
 	budgets     map[string]*auth.Budget         // of failures, by the authenticator's source
 }
@@ -66,6 +70,7 @@ type builder struct {
 	// throttle is what bounds guessing. nil: nothing.
 	throttle    *auth.Throttle
 	passwords   int                     // how many authenticators auth has
+	known       []auth.Finder           // who know all of their users
 	clients     *clientcert.Authorities // of client certificates. nil: none
 	certs       auth.Chain              // who is who by certificate
 	external    auth.Authenticator      // certs, throttled. nil: nobody
@@ -87,7 +92,7 @@ func build(f *config.File, old *parts, log *slog.Logger) (*parts, config.Diagnos
 func (b *builder) build() (*parts, config.Diagnostics) {
 	f := b.file
 	b.next = &parts{
-		stateDir: f.StateDir,
+		stateDir: f.StateDir, locksDir: f.LocksDir(),
 		limits: server.Limits{
 			Conns: f.Limits.Connections, PerAddress: f.Limits.ConnectionsPerAddress,
 			PerUser: f.Limits.ConnectionsPerUser, Memory: f.Limits.MemoryBeforeLogin,
@@ -130,12 +135,14 @@ func (b *builder) state() {
 		b.next.locker, b.next.logins = b.old.locker, b.old.logins
 		if b.old.stateDir != b.file.StateDir {
 			b.fail(b.file.At("state_dir"), "The state directory cannot move while the server runs: restart it")
+		} else if b.old.locksDir != b.file.LocksDir() {
+			b.fail(b.file.Locks.At("directory"), "The directory of locks cannot move while the server runs: restart it")
 		}
 		return
 	}
-	l, err := lease.Open(locksDir(b.file))
+	l, err := lease.Open(b.file.LocksDir())
 	if err != nil {
-		b.fail(b.file.At("state_dir"), "The state directory cannot be used: %v", err)
+		b.fail(cmp.Or(b.file.Locks.At("directory"), b.file.At("state_dir")), "The directory of locks cannot be used: %v", err)
 		return
 	}
 	logins, err := pace.Open(filepath.Join(b.file.StateDir, "logins"))
@@ -147,15 +154,16 @@ func (b *builder) state() {
 	b.next.locker, b.next.logins = l, logins
 }
 
-// locksDir is the directory of locks.
-func locksDir(f *config.File) string { return filepath.Join(f.StateDir, "locks") }
-
 // endpoints builds what each listener offers.
 func (b *builder) endpoints() {
 	tls := b.tls()
 	for i := range b.file.Listeners {
 		l := &b.file.Listeners[i]
 		b.unsupported(l)
+		if l.Protocol == config.LMTP {
+			b.deliveries(l, tls)
+			continue
+		}
 		if b.file.Kerberos == nil && len(b.file.Authenticators) == 0 {
 			b.fail(l.Header, "Nobody can log in at listener %s: there is no kerberos block and no authenticator", l.Name)
 		}
@@ -168,9 +176,16 @@ func (b *builder) endpoints() {
 			e.TLS, e.Implicit = tls, l.TLS == config.TLSImplicit
 			b.askClients(l, e)
 		}
-		b.next.listeners = append(b.next.listeners,
-			listener{network: l.Address.Network, address: l.Address.Addr, endpoint: e, at: l.At("address")})
+		b.listen(l, e)
 	}
+}
+
+// listen adds a listener.
+func (b *builder) listen(l *config.Listener, e *server.Endpoint) {
+	b.next.listeners = append(b.next.listeners, listener{
+		network: l.Address.Network, address: l.Address.Addr, endpoint: e, at: l.At("address"),
+		mode: fs.FileMode(l.SocketMode), group: b.socketGroup(l),
+	})
 }
 
 // policies builds the handler of a listener, or one for each of its networks
@@ -209,7 +224,7 @@ func (b *builder) handler(l *config.Listener, n *config.Network, clear config.Cl
 
 func (b *builder) unsupported(l *config.Listener) {
 	switch {
-	case l.Protocol != config.POP3 && l.Protocol != config.KPOP:
+	case l.Protocol == config.Admin:
 		b.absent(l.At("protocol"), "The protocol "+string(l.Protocol))
 	case len(l.ProxyProtocolFrom) > 0:
 		b.absent(l.At("proxy_protocol_from"), "The PROXY protocol")
@@ -294,5 +309,8 @@ func (p *parts) part() {
 	}
 	for _, i := range p.issuers {
 		i.Close()
+	}
+	for _, h := range p.deliverers {
+		h.Retire()
 	}
 }

@@ -166,12 +166,15 @@ func (b *builder) userFile(a *config.Authenticator) auth.Authenticator {
 	if b.scramSecret != nil {
 		users.SCRAMSecret = b.scramSecret
 	}
-	b.users, b.keys = append(b.users, users), append(b.keys, users)
+	b.users, b.keys, b.known = append(b.users, users), append(b.keys, users), append(b.known, users)
 	return users
 }
 
 func (b *builder) ldap(a *config.Authenticator) auth.Authenticator {
 	if d := b.directory(a); d != nil {
+		if a.LDAP.Filter != nil {
+			b.known = append(b.known, d)
+		}
 		return d
 	}
 	return nil

@@ -94,6 +94,9 @@ func facts(id auth.Identity, p auth.Peer, l *config.Listener) config.Facts {
 	if i := strings.LastIndexByte(id.User, '@'); i >= 0 {
 		f.Domain = id.User[i+1:]
 	}
+	if id.Domain != "" {
+		f.Domain = id.Domain
+	}
 	if l.SDPS {
 		f.SDPSUser, f.SDPSHost = id.Recipient, id.User
 	}
@@ -151,6 +154,11 @@ func (l byPlace) Lock(ctx context.Context, name string) (maildrop.Lease, error) 
 
 // lockName is what the maildrop at a place is called where it is locked.
 func lockName(place string) string { return hideDots.Replace("/" + place)[1:] }
+
+// showDots is the place of which a lock has this name.
+func showDots(name string) string { return dots.Replace(name) }
+
+var dots = strings.NewReplacer("%2E", ".", "%25", "%")
 
 // hideDots turns a path into a name that a Locker takes: no component of it
 // begins with a dot.

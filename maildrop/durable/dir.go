@@ -137,7 +137,7 @@ func (d *Dir) Move(name string, to *Dir, newname string) error {
 		return unix.Renameat2(d.fd, name, to.fd, newname, unix.RENAME_NOREPLACE)
 	})
 	if err == unix.EINVAL || err == unix.ENOSYS {
-		err = d.link(name, to, newname) // NFS, for one, cannot do it
+		err = d.relink(name, to, newname) // NFS, for one, cannot do it
 	}
 	if err != nil {
 		return &os.LinkError{Op: "rename", Old: d.join(name), New: to.join(newname), Err: err}
@@ -145,9 +145,9 @@ func (d *Dir) Move(name string, to *Dir, newname string) error {
 	return nil
 }
 
-// link is Move for file systems that cannot rename without replacing. Once the
+// relink is Move for file systems that cannot rename without replacing. Once the
 // new name exists the move has happened, whatever becomes of the old one.
-func (d *Dir) link(name string, to *Dir, newname string) error {
+func (d *Dir) relink(name string, to *Dir, newname string) error {
 	if err := retry(func() error { return unix.Linkat(d.fd, name, to.fd, newname, 0) }); err != nil {
 		return err
 	}
@@ -163,6 +163,20 @@ func (d *Dir) Replace(name, newname string) error {
 	}
 	if err := retry(func() error { return unix.Renameat2(d.fd, name, d.fd, newname, 0) }); err != nil {
 		return &os.LinkError{Op: "rename", Old: d.join(name), New: d.join(newname), Err: err}
+	}
+	return nil
+}
+
+// Link gives the file called name another name, newname in the directory to,
+// on the same file system: EXDEV, EPERM or EMLINK where that cannot be. A file
+// that has that name already is left alone: [fs.ErrExist]. It is durable after
+// to.Sync.
+func (d *Dir) Link(name string, to *Dir, newname string) error {
+	if err := errors.Join(d.check("link", name), to.check("link", newname)); err != nil {
+		return err
+	}
+	if err := retry(func() error { return unix.Linkat(d.fd, name, to.fd, newname, 0) }); err != nil {
+		return &os.LinkError{Op: "link", Old: d.join(name), New: to.join(newname), Err: err}
 	}
 	return nil
 }

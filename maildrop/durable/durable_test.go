@@ -131,7 +131,7 @@ func TestMake(t *testing.T) {
 // Move and its stand-in do the same: they never replace a file.
 func TestMove(t *testing.T) {
 	for name, move := range map[string]func(*durable.Dir, string, *durable.Dir, string) error{
-		"rename": (*durable.Dir).Move, "link": durable.Link,
+		"rename": (*durable.Dir).Move, "link": durable.Relink,
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()

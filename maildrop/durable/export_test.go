@@ -1,4 +1,4 @@
 package durable
 
-// Link is Move on file systems that cannot rename without replacing.
-var Link = (*Dir).link
+// Relink is Move on file systems that cannot rename without replacing.
+var Relink = (*Dir).relink

@@ -22,30 +22,36 @@ import (
 // file. It is there whole or not at all, whenever the process or the machine
 // stops; on an error it is not there, unless only the last fsync failed.
 func (s *Store) Deliver(ctx context.Context, name string, msg io.Reader) error {
+	return s.Distribute(ctx, []maildrop.Delivery{{Name: name}}, msg)[0]
+}
+
+// A delivery is the Maildir of one recipient while a message is on its way
+// there.
+type delivery struct {
+	store         *Store
+	tmp, new, cur *durable.Dir
+}
+
+// enter calls fn with the Maildir of name, which is made where it is missing.
+func (s *Store) enter(name string, fn func(*delivery) error) error {
 	path, err := s.path(name)
 	if err != nil {
 		return fmt.Errorf("deliver to %q: %w", name, err)
 	}
 	makeDir := func(d *durable.Dir, name string) (*durable.Dir, error) { return d.Make(name, 0o700) }
 	err = s.walk(path, makeDir, func(maildir *durable.Dir) error {
-		d := delivery{store: s}
+		d := &delivery{store: s}
 		defer d.close()
 		if err := d.open(maildir); err != nil {
 			return err
 		}
 		sweep(d.tmp, time.Now())
-		return d.run(ctx, msg)
+		return fn(d)
 	})
 	if err != nil {
 		return fmt.Errorf("deliver to %q: %w", name, err)
 	}
 	return nil
-}
-
-// A delivery is one call of Deliver.
-type delivery struct {
-	store         *Store
-	tmp, new, cur *durable.Dir
 }
 
 func (d *delivery) open(maildir *durable.Dir) (err error) {
@@ -65,36 +71,6 @@ func (d *delivery) close() {
 			dir.Close()
 		}
 	}
-}
-
-// run writes the text and moves it to new.
-func (d *delivery) run(ctx context.Context, msg io.Reader) error {
-	file, name, err := d.create()
-	if err != nil {
-		return err
-	}
-	moved := false
-	defer func() {
-		file.Close()
-		if !moved {
-			_ = d.tmp.Remove(name) // what remains, sweep removes one day
-		}
-	}()
-	var meter maildrop.Meter
-	if err := d.store.save(io.MultiWriter(file, &meter), &patient{ctx, msg}); err != nil {
-		return err
-	}
-	if err := file.Sync(); err != nil {
-		return err
-	}
-	if err := file.Close(); err != nil {
-		return err
-	}
-	if err := d.publish(name, &meter); err != nil {
-		return err
-	}
-	moved = true
-	return d.new.Sync()
 }
 
 // save writes a text as the store keeps it.
@@ -121,24 +97,26 @@ func (d *delivery) create() (*durable.File, string, error) {
 		if err != nil {
 			return nil, "", err
 		}
-		file, err := d.tmp.OpenFile(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
+		file, err := d.tmp.OpenFile(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o600)
 		if err == nil || try == nameAttempts || !errors.Is(err, fs.ErrExist) {
 			return file, name, err
 		}
 	}
 }
 
-// publish moves the file from tmp to new under a name that tells its sizes, as
-// stored and on the wire.
-func (d *delivery) publish(tmpName string, m *maildrop.Meter) error {
-	name := tmpName
+// publish gives a message its place in new by move, under a name that tells its
+// sizes, as stored and on the wire, and makes that durable.
+func (d *delivery) publish(name string, m *maildrop.Meter, move func(name string) error) error {
 	for try := 1; ; try++ {
 		sized := fmt.Sprintf("%s,S=%d,W=%d", name, m.Octets(), m.Size())
 		if d.store.SaveCRLF && m.WireReady() {
 			sized += readyField
 		}
-		err := d.tmp.Move(tmpName, d.new, sized)
-		if err == nil || try == nameAttempts || !errors.Is(err, fs.ErrExist) {
+		err := move(sized)
+		if err == nil {
+			return d.new.Sync()
+		}
+		if try == nameAttempts || !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 		if name, err = d.store.unique(); err != nil {

@@ -5,9 +5,10 @@
 //
 //	time         when it happened, in UTC (RFC 3339)
 //	seq          its number since the process began; one that is missing was lost
-//	event        "login", "refused", "impersonation", "update" or "end"; and
+//	event        "login", "refused", "impersonation", "update", "end" or "delivery"; and
 //	             "expired", "purged" or "restored", of one message, whose
-//	             unique-id is in uid, on no connection
+//	             unique-id is in uid, and "accepted", of a maildrop's unique-ids,
+//	             on no connection
 //	conn         the connection, as the log names it
 //	listener     the listener's name
 //	address      the client's, with its port; "unix" on a Unix socket
@@ -19,6 +20,9 @@
 //	reason, err  why not, in a stable word and in full
 //	deleted      of an update: how many messages are removed; marked, if it
 //	             failed and how many of them are gone is not known
+//
+//	sender       of a delivery, and recipient, addresses of the envelope; id, in
+//	             Received of the message too; octets; status (RFC 3463)
 //
 // and messages, tls, quit, retrieved and octets as the log has them. What does
 // not apply is absent. No record holds a secret.

@@ -16,7 +16,7 @@ const (
 )
 
 // names are the fields that a client can make up.
-var names = map[string]bool{"user": true, "authzid": true, "principal": true}
+var names = map[string]bool{"user": true, "authzid": true, "principal": true, "sender": true, "recipient": true}
 
 // record returns a whole line, its end included.
 func record(now time.Time, seq uint64, c *server.Conn, e server.Event) []byte {
