@@ -242,6 +242,10 @@ func TestMigrateCyrus(t *testing.T) {
 				t.Fatalf("%d messages came", len(m.texts))
 			}
 			m.kpopd(0, m.cyrus(old, "capture", "-dir", m.Dir, "bob")...)
+			m.interrupted()
+			if out := m.kpopd(0, m.cyrus(old, "capture", "-dir", m.Dir, "bob")...); out != "bob: 5 messages, 2 of them known from before\n" {
+				t.Errorf("capture says %s", out)
+			}
 			m.copyFrom(old)
 			m.kpopd(0, "import", "-config", m.config, "-from", "capture", "-file", filepath.Join(m.Dir, "%s.capture"), "bob")
 			out := m.kpopd(0, m.cyrus(old, "verify", "-config", m.config, "bob")...)
@@ -285,4 +289,20 @@ func (m *migration) copyFrom(c *testenv.Cyrus) {
 			m.Fatal(err)
 		}
 	}
+}
+
+// interrupted leaves what a capture leaves that is killed at the third message.
+func (m *migration) interrupted() {
+	m.Helper()
+	name := filepath.Join(m.Dir, "bob.capture")
+	f, err := os.Open(name)
+	if err != nil {
+		m.Fatal(err)
+	}
+	defer f.Close()
+	old, err := migrate.ReadCapture(name, f)
+	if err != nil || os.Remove(name) != nil {
+		m.Fatal(err)
+	}
+	m.write(m, "bob.part", fmt.Sprintf("%s %s\n%s %s\n%s", old[0].Header, old[0].UID, old[1].Header, old[1].UID, old[2].Header[:7]))
 }
