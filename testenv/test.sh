@@ -177,7 +177,7 @@ if [ -n "$install" ]; then
 	say 'Debian packages'
 	install_packages
 fi
-[ "$(id -u)" = 0 ] || say 'Not root: the tests against an Active Directory domain controller will fail.'
+[ "$(id -u)" = 0 ] || say 'Not root: the tests against an Active Directory domain controller and against Cyrus will fail.'
 docker_answers || say 'No Docker engine answers: the tests run their servers natively only.'
 step 'gofmt' format
 step 'go vet' go vet ./...
