@@ -13,9 +13,9 @@
 #
 # The services of those packages are not started: the tests run servers of
 # their own, on loopback, out of temporary directories. That of Active Directory
-# has ports below 1024 and files of several owners, so that its tests pass only
-# where root runs them. Where a Docker engine
-# answers, the tests use it as well.
+# has ports below 1024 and files of several owners, and Cyrus files of a user of
+# its own, so that their tests pass only where root runs them. Where a Docker
+# engine answers, the tests use it as well.
 set -eu
 
 fuzztime=10s staticcheck= install=yes
