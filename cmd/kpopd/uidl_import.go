@@ -59,7 +59,7 @@ func importFlags() []cli.Flag {
 		&cli.StringFlag{Name: "pop3-uidl-duplicates", Value: "allow", Usage: "what Dovecot had as pop3_uidl_duplicates: `allow` or rename"},
 		&cli.StringFlag{Name: "pop3-deleted-flag", Usage: "what Dovecot had as pop3_deleted_flag, a `KEYWORD`: its messages are hidden"},
 		&cli.BoolFlag{Name: "partial", Usage: "write what is certain, though some messages would not keep their unique-ids"},
-		&cli.BoolFlag{Name: "replace", Usage: "write other unique-ids than an import before"},
+		&cli.BoolFlag{Name: "replace", Usage: "write other unique-ids than an import before, or than clients were shown here"},
 		&cli.BoolFlag{Name: "dry-run", Usage: "write nothing"},
 	}
 }
@@ -133,10 +133,37 @@ func (im *importer) locked(ctx context.Context, name string) error {
 	if err == nil {
 		err = r.Keep(before, im.replace)
 	}
+	if err == nil && !im.replace {
+		err = im.unserved(name, r.List)
+	}
 	if err != nil || im.dry {
 		return err
 	}
 	return r.List.Store(dir)
+}
+
+// unserved refuses a list that gives other unique-ids to messages than clients
+// were shown here last.
+func (im *importer) unserved(name string, list *uidl.List) error {
+	place, err := im.file.Maildrop.RelPath(name)
+	if err != nil {
+		return err
+	}
+	last := im.parts.indexes.Get(place)
+	if last == nil {
+		return nil
+	}
+	others := 0
+	for i, m := range last.Messages() {
+		base, _, _ := strings.Cut(last.Name(i), ":")
+		if row, ok := list.Find(base); ok && row.UID != m.UID {
+			others++
+		}
+	}
+	if others > 0 {
+		return fmt.Errorf("%d messages were shown here with other unique-ids already; nothing is written without -replace", others)
+	}
+	return nil
 }
 
 // find finds the old unique-ids.
