@@ -205,7 +205,10 @@ func TestMigrateCourier(t *testing.T) {
 	if out := m.kpopd(1, verify...); !strings.Contains(out, "bob: < 5 UID5-") || !strings.Contains(out, "5 of 5 messages differ") {
 		t.Errorf("verify before the import: %s", out)
 	}
-	m.kpopd(0, "import", "-config", m.config, "-from", "courier", "bob")
+	if out := m.kpopd(1, "import", "-config", m.config, "-from", "courier", "bob"); !strings.Contains(out, "5 messages were shown here with other unique-ids already") {
+		t.Errorf("import of what was shown: %s", out)
+	}
+	m.kpopd(0, "import", "-replace", "-config", m.config, "-from", "courier", "bob")
 	m.kpopd(0, verify...)
 	old.Stop()
 	if got := m.shown(d.addrs["clear"], nil); !slices.Equal(got, want) {
