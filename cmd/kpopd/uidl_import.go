@@ -53,7 +53,7 @@ func uidlImportCommand(stdout, stderr io.Writer) *cli.Command {
 func importFlags() []cli.Flag {
 	return []cli.Flag{
 		configFlag(),
-		&cli.StringFlag{Name: "from", Usage: "the old `SERVER`: dovecot, courier, uw, capture"},
+		&cli.StringFlag{Name: "from", Usage: "the old `SERVER`: dovecot, courier, tpop3d, uw, capture"},
 		&cli.StringFlag{Name: "file", Usage: "the old server's `FILE`, %s in it being NAME; absent: the one in the Maildir"},
 		&cli.StringFlag{Name: "pop3-uidl-format", Value: migrate.DefaultFormat, Usage: "what Dovecot had as pop3_uidl_format, a `FORMAT`"},
 		&cli.StringFlag{Name: "pop3-uidl-duplicates", Value: "allow", Usage: "what Dovecot had as pop3_uidl_duplicates: `allow` or rename"},
@@ -76,7 +76,7 @@ type importer struct {
 // settings reads and checks what the flags say of the old server.
 func (im *importer) settings(cmd *cli.Command) (err error) {
 	switch im.from {
-	case "dovecot", "courier":
+	case "dovecot", "courier", "tpop3d":
 	case "capture", "uw":
 		if im.path == "" {
 			return usagef("uidl import: -from %s needs -file FILE, %%s in it being NAME", im.from)
@@ -84,7 +84,7 @@ func (im *importer) settings(cmd *cli.Command) (err error) {
 	case "":
 		return usagef("uidl import: -from SERVER is needed")
 	default:
-		return usagef("uidl import: -from %s: not one of dovecot, courier, uw, capture", im.from)
+		return usagef("uidl import: -from %s: not one of dovecot, courier, tpop3d, uw, capture", im.from)
 	}
 	format := cmd.String("pop3-uidl-format")
 	if im.from == "uw" && !cmd.IsSet("pop3-uidl-format") {
@@ -182,6 +182,8 @@ func (im *importer) find(ctx context.Context, name string, m *migrate.Maildir) (
 		old, err = im.dovecotMessages(name, m)
 	case "courier":
 		err = im.read(name, m.Dir, "courierpop3dsizelist", keep(migrate.ReadSizeList))
+	case "tpop3d":
+		old = migrate.DigestNames(m.Messages())
 	case "uw":
 		copied, err = true, im.read(name, m.Dir, "", keep(im.readMbox))
 	case "capture":
