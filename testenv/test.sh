@@ -52,8 +52,8 @@ as_root() {
 packages='ca-certificates curl cyrus-clients cyrus-common dovecot-imapd dovecot-pop3d faketime fetchmail gcc getmail6
 	gsasl krb5-admin-server krb5-kdc krb5-user ldap-utils ldb-tools libauthen-sasl-perl libc6-dev
 	libcourier-unicode4 libgssapi-perl libgssapi3-heimdal libidn12 libio-socket-ssl-perl libkrb5-dev
-	libnet-ssleay-perl libsasl2-modules-db libsasl2-modules-gssapi-mit libwrap0 mpop openssl perl python3
-	samba-ad-dc samba-ad-provision sasl2-bin slapd socat strace'
+	liblockfile-bin libnet-ssleay-perl libsasl2-modules-db libsasl2-modules-gssapi-mit libwrap0 mpop mutt openssl perl
+	procmail python3 samba-ad-dc samba-ad-provision sasl2-bin slapd socat strace'
 
 # Debian installs one POP3 server and no other beside it: of these packages the
 # programs are unpacked, where testenv/courier.go looks for them.
@@ -187,6 +187,8 @@ fi
 step 'go build, static' build
 # Most tests wait for other programs most of the time.
 step 'go test -race' env CGO_ENABLED=1 go test -race -timeout 15m -parallel 4 ./...
+# The benchmark beside Dovecot: the least of it, so that it can be run at any time.
+step 'beside Dovecot' go test ./cmd/kpopd -run '^$' -benchtime 1x -bench 'BesideDovecot/(First|Warm|Retr|Drain)/(sized|4kb)/(^1000$|tls)'
 if docker_answers; then
 	step 'clients with the KDC in a container' env CGO_ENABLED=1 KPOPD_TESTENV=docker \
 		go test -race -count=1 -run '^(TestFetchmail|TestSendauth|TestRefusedKDC|TestOtherRealm|TestRotation)' ./cmd/kpopd
