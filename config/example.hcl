@@ -401,6 +401,7 @@ account {
 # "kpopd expire -config FILE -dry-run" prints what is due, and without -dry-run removes
 # it; a maildrop that is open is left for the next time. With sweep_interval the
 # server does it itself. The log and the audit file have a line for each message.
+# cmd/kpopd/RETENTION.md has the details.
 #sweep_interval = "12h" # 1m to 168h; absent: only "kpopd expire" removes
 
 retention {
