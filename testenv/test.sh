@@ -13,9 +13,9 @@
 #
 # The services of those packages are not started: the tests run servers of
 # their own, on loopback, out of temporary directories. That of Active Directory
-# has ports below 1024 and files of several owners, so that its tests pass only
-# where root runs them. Where a Docker engine
-# answers, the tests use it as well.
+# has ports below 1024 and files of several owners, and Cyrus files of a user of
+# its own, so that their tests pass only where root runs them. Where a Docker
+# engine answers, the tests use it as well.
 set -eu
 
 fuzztime=10s staticcheck= install=yes
@@ -177,7 +177,7 @@ if [ -n "$install" ]; then
 	say 'Debian packages'
 	install_packages
 fi
-[ "$(id -u)" = 0 ] || say 'Not root: the tests against an Active Directory domain controller will fail.'
+[ "$(id -u)" = 0 ] || say 'Not root: the tests against an Active Directory domain controller and against Cyrus will fail.'
 docker_answers || say 'No Docker engine answers: the tests run their servers natively only.'
 step 'gofmt' format
 step 'go vet' go vet ./...
