@@ -261,6 +261,43 @@ func TestReplacedAndGrown(t *testing.T) {
 	f.want(f.texts(), "Subject: 3\n\ntext\n", "Subject: 4\n\ntext\n", "Subject: 5\n\ntext\n")
 }
 
+// Dovecot makes room in the header of one message by the padding of a later one:
+// what is between moves, and the last message stays.
+func TestMovedAndGrown(t *testing.T) {
+	f := newFixture(t)
+	msg := func(n, pad string) string {
+		return "From a@b Tue Nov 24 12:10:4" + n + " 2026\nSubject: " + n + "\nX-Keywords: " + pad + "\n\nbody " + n + "\n\n"
+	}
+	pad := strings.Repeat(" ", 40)
+	f.put(msg("1", pad) + msg("2", pad) + msg("3", pad))
+	before := f.uids()
+	f.put(msg("1", pad+strings.Repeat("k", 20)) + msg("2", pad[20:]) + msg("3", pad) + msg("4", ""))
+	after := f.uids()
+	if len(after) != 4 || strings.Join(after[:3], " ") != strings.Join(before, " ") {
+		t.Errorf("unique-ids %v, then %v", before, after)
+	}
+	d := f.open()
+	for n, want := range []string{"1", "2", "3", "4"} {
+		c, err := d.Retrieve(t.Context(), n+1)
+		if err != nil {
+			t.Error(n+1, err)
+			continue
+		}
+		text, err := io.ReadAll(c)
+		c.Close()
+		if !strings.HasPrefix(string(text), "Subject: "+want+"\n") || err != nil {
+			t.Errorf("message %d is %q, %v", n+1, text, err)
+		}
+	}
+	f.must(d.Delete(2))
+	if err := d.Update(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if want := msg("1", pad+strings.Repeat("k", 20)) + msg("3", pad) + msg("4", ""); f.file() != want {
+		t.Errorf("file is %q", f.file())
+	}
+}
+
 // A program that writes without a lock makes us stop, not remove another
 // message.
 func TestChangedWithoutLock(t *testing.T) {
