@@ -70,6 +70,7 @@ func (b *box) load(ctx context.Context, maildir *durable.Dir) error {
 	}
 	d := recall(l, last)
 	if err := b.measure(ctx, l); err != nil {
+		b.remember(l.known(d)) // the next login gets further
 		return err
 	}
 	if err := b.store.storm(l, d); err != nil {
@@ -120,7 +121,7 @@ func (b *box) Remeasure(ctx context.Context, i int) error {
 		return fmt.Errorf("remeasure in %q: %w", b.lease.Name(), err)
 	}
 	defer file.Close()
-	size, ready, err := maildrop.Measure(&text{file, octets})
+	size, ready, err := maildrop.Measure(&patient{ctx, &text{file, octets}})
 	if err != nil {
 		return fmt.Errorf("remeasure in %q: %w", b.lease.Name(), err)
 	}

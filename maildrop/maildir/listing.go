@@ -163,9 +163,7 @@ func (l *listing) index(s stamp) *index.Index {
 		if e.flags&dead != 0 {
 			continue
 		}
-		b.Add(index.Entry{
-			Name: l.name(e), UID: l.uid(l.base(e)), Size: e.size, Mark: e.mark, Sure: e.flags&sure != 0, Extra: extraOf(e),
-		})
+		b.Add(l.entry(e))
 		if e.flags&sure == 0 {
 			s = stamp{} // look again
 		}
@@ -174,6 +172,25 @@ func (l *listing) index(s stamp) *index.Index {
 		s.text = ""
 	}
 	return b.Index(s.text)
+}
+
+func (l *listing) entry(e *entry) index.Entry {
+	return index.Entry{Name: l.name(e), UID: l.uid(l.base(e)), Size: e.size, Mark: e.mark, Sure: e.flags&sure != 0, Extra: extraOf(e)}
+}
+
+// known returns what was served last, and beside it what has been found out of
+// messages that came: when a login cannot look at all of them in its time.
+func (l *listing) known(d *difference) *index.Index {
+	b := index.NewBuilder(d.last.Len()+len(d.came), len(l.names))
+	for i := range d.last.Len() {
+		b.Add(d.last.Entry(i))
+	}
+	for _, i := range d.came {
+		if e := &l.entries[i]; e.flags&(sure|dead) == sure {
+			b.Add(l.entry(e))
+		}
+	}
+	return b.Index("")
 }
 
 // numbered yields the indexes of the entries in the order of their numbers:
