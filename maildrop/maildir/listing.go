@@ -178,14 +178,10 @@ func (l *listing) entry(e *entry) index.Entry {
 	return index.Entry{Name: l.name(e), UID: l.uid(l.base(e)), Size: e.size, Mark: e.mark, Sure: e.flags&sure != 0, Extra: extraOf(e)}
 }
 
-// known returns what was served last, and beside it what has been found out of
-// messages that came: when a login cannot look at all of them in its time.
-func (l *listing) known(d *difference) *index.Index {
-	b := index.NewBuilder(d.last.Len()+len(d.came), len(l.names))
-	for i := range d.last.Len() {
-		b.Add(d.last.Entry(i))
-	}
-	for _, i := range d.came {
+// known returns the messages that were looked at.
+func (l *listing) known() *index.Index {
+	b := index.NewBuilder(len(l.entries), len(l.names))
+	for i := range l.entries {
 		if e := &l.entries[i]; e.flags&(sure|dead) == sure {
 			b.Add(l.entry(e))
 		}
