@@ -13,9 +13,9 @@
 #
 # The services of those packages are not started: the tests run servers of
 # their own, on loopback, out of temporary directories. That of Active Directory
-# has ports below 1024 and files of several owners, so that its tests pass only
-# where root runs them. Where a Docker engine
-# answers, the tests use it as well.
+# has ports below 1024 and files of several owners, and Cyrus files of a user of
+# its own, so that their tests pass only where root runs them. Where a Docker
+# engine answers, the tests use it as well.
 set -eu
 
 fuzztime=10s staticcheck= install=yes
@@ -52,8 +52,8 @@ as_root() {
 packages='ca-certificates curl cyrus-clients cyrus-common dovecot-imapd dovecot-pop3d faketime fetchmail gcc getmail6
 	gsasl krb5-admin-server krb5-kdc krb5-user ldap-utils ldb-tools libauthen-sasl-perl libc6-dev
 	libcourier-unicode4 libgssapi-perl libgssapi3-heimdal libidn12 libio-socket-ssl-perl libkrb5-dev
-	libnet-ssleay-perl libsasl2-modules-db libsasl2-modules-gssapi-mit libwrap0 mpop openssl perl python3
-	samba-ad-dc samba-ad-provision sasl2-bin slapd socat strace'
+	liblockfile-bin libnet-ssleay-perl libsasl2-modules-db libsasl2-modules-gssapi-mit libwrap0 mpop mutt openssl perl
+	procmail python3 samba-ad-dc samba-ad-provision sasl2-bin slapd socat strace'
 
 # Debian installs one POP3 server and no other beside it: of these packages the
 # programs are unpacked, where testenv/courier.go looks for them.
@@ -177,7 +177,7 @@ if [ -n "$install" ]; then
 	say 'Debian packages'
 	install_packages
 fi
-[ "$(id -u)" = 0 ] || say 'Not root: the tests against an Active Directory domain controller will fail.'
+[ "$(id -u)" = 0 ] || say 'Not root: the tests against an Active Directory domain controller and against Cyrus will fail.'
 docker_answers || say 'No Docker engine answers: the tests run their servers natively only.'
 step 'gofmt' format
 step 'go vet' go vet ./...
@@ -187,6 +187,8 @@ fi
 step 'go build, static' build
 # Most tests wait for other programs most of the time.
 step 'go test -race' env CGO_ENABLED=1 go test -race -timeout 15m -parallel 4 ./...
+# The benchmark beside Dovecot: the least of it, so that it can be run at any time.
+step 'beside Dovecot' go test ./cmd/kpopd -run '^$' -benchtime 1x -bench 'BesideDovecot/(First|Warm|Retr|Drain)/(sized|4kb)/(^1000$|tls)'
 if docker_answers; then
 	step 'clients with the KDC in a container' env CGO_ENABLED=1 KPOPD_TESTENV=docker \
 		go test -race -count=1 -run '^(TestFetchmail|TestSendauth|TestRefusedKDC|TestOtherRealm|TestRotation)' ./cmd/kpopd

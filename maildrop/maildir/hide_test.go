@@ -75,6 +75,24 @@ func TestHideForgets(t *testing.T) {
 	f.want(f.uids(), []string{"4.a"})
 }
 
+// The unique-id that was imported for a message in quarantine is not forgotten.
+func TestHideWithQuarantine(t *testing.T) {
+	f := newFixture(t)
+	f.put("new/1.a", "x\n")
+	f.put("new/2.a", "x\n")
+	var list uidl.List
+	f.must(list.Add("1.a", uidl.Row{UID: "old-1"}))
+	dir, err := durable.Open(f.dir)
+	f.must(err)
+	defer dir.Close()
+	f.must(list.Store(dir))
+	f.must(f.delete(policies["quarantine"], 1))
+	f.must(f.delete(policies["hide"], 1))
+	_, err = f.restore("old-1", "2.a")
+	f.must(err)
+	f.want(f.uids(), []string{"old-1", "2.a"})
+}
+
 // A list that is damaged hides nothing, and nothing is shown either.
 func TestHideDamaged(t *testing.T) {
 	f := newFixture(t)

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,12 +21,14 @@ import (
 // settle makes everything in the Maildir as old as it has to be for an index to
 // trust it, without waiting: the kernel gives a directory the time of its last
 // change, which then is in the past.
-func (f *fixture) settle() {
-	f.Helper()
+func (f *fixture) settle() { settle(f, f.dir) }
+
+func settle(t testing.TB, dir string) {
+	t.Helper()
 	for {
 		young := false
 		for _, sub := range []string{"new", "cur", "kpopd-uidl"} {
-			info, err := os.Stat(filepath.Join(f.dir, sub))
+			info, err := os.Stat(filepath.Join(dir, sub))
 			young = young || err == nil && time.Since(info.ModTime()) < 25*time.Millisecond
 		}
 		if !young {
@@ -73,6 +78,34 @@ func TestCallsOfALogin(t *testing.T) {
 			t.Errorf("%s: %v", work, many)
 		}
 		t.Logf("%s: %d calls: %v", work, total, many)
+	}
+}
+
+// TestHundredThousand: a maildrop of 100,000 messages takes some 10 MB, however
+// it was opened, and a session that finds it unchanged takes next to nothing.
+func TestHundredThousand(t *testing.T) {
+	const messages, octets = 100_000, 64 + 24 + 24 // of names and in tables
+	root, dir := fill(t, messages, sizedName), t.TempDir()
+	settle(t, filepath.Join(root, "alice", "Maildir"))
+	before := heap()
+	for _, kind := range []string{"cold", "known"} {
+		store := newIndexed(root, dir)
+		d := openAlice(t, store)
+		if n, size := d.Stat(); n != messages || size != messages*4160 {
+			t.Errorf("%s: STAT %d %d", kind, n, size)
+		}
+		used := heap() - before
+		t.Logf("%s: %d octets a message", kind, used/messages)
+		if used > messages*octets*3/2 {
+			t.Errorf("%s: %d octets a message", kind, used/messages)
+		}
+		again := openAlice(t, store)
+		if more := heap() - before - used; int64(more) > messages {
+			t.Errorf("%s: a second session takes %d octets", kind, more)
+		}
+		again.Close()
+		d.Close()
+		runtime.KeepAlive(store)
 	}
 }
 
@@ -240,6 +273,37 @@ func TestIndexInMotion(t *testing.T) {
 	if n := len(f.list()); n != messages+40 {
 		t.Errorf("in the end %d messages", n)
 	}
+}
+
+// TestDeliveryWhileOpening: a session sees all that was delivered before it
+// began, whatever is delivered while it opens the maildrop, and nothing that an
+// earlier one saw is missing.
+func TestDeliveryWhileOpening(t *testing.T) {
+	f := newFixture(t)
+	f.indexed()
+	const messages = 150
+	var delivered atomic.Int64
+	var deliverer sync.WaitGroup
+	deliverer.Go(func() {
+		for range messages {
+			if err := f.store.Deliver(t.Context(), "alice", strings.NewReader("x\n")); err != nil {
+				t.Error(err)
+			}
+			delivered.Add(1)
+		}
+	})
+	var seen []string
+	for last := false; !last; {
+		before := int(delivered.Load())
+		last = before == messages
+		now := f.uids()
+		if len(now) < before || len(now) < len(seen) || !slices.Equal(now[:len(seen)], seen) {
+			t.Errorf("%d messages of %d, %d of which were there before", len(now), before, len(seen))
+			break
+		}
+		seen = now
+	}
+	deliverer.Wait()
 }
 
 // The suite, with an index that each process shares.

@@ -300,13 +300,12 @@ func TestSweepWithoutLease(t *testing.T) {
 	f.must(f.store.Sweep(f.Context(), bob, sweep))
 }
 
-// everything returns the texts of the messages in the maildrop and in its
-// quarantine, sorted.
+// everything returns the texts of the maildrop and of its quarantine, sorted.
 func (s *scene) everything() []string {
 	s.Helper()
 	var all []string
 	for _, name := range s.files() {
-		if strings.HasPrefix(name, uidl.Name) {
+		if strings.HasPrefix(name, uidl.Name) { // or what a crash left of it
 			continue
 		}
 		text, err := os.ReadFile(filepath.Join(s.dir, name))
