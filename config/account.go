@@ -38,6 +38,11 @@ type Account struct {
 	// Quarantine is for how many days they are kept at least with
 	// DeletionQuarantine. Default: 14.
 	Quarantine int
+	// Quota is how many octets of mail the maildrop may hold, 1MiB to 65536GiB,
+	// when mail is delivered to it here, and QuotaMessages how many messages.
+	// Default: 0, no bound.
+	Quota         int64
+	QuotaMessages int
 }
 
 // A Deletion says what becomes of deleted messages.
@@ -67,6 +72,8 @@ func (f *File) readAccount(d *decoder, b *hclsyntax.Block) {
 		may("allow_authzid_from", value(list(&a.AllowAuthzidFrom, origin))),
 		may("deletion", value(oneOf(&a.Deletion, DeletionRemove, DeletionQuarantine))),
 		may("quarantine", value(days(&a.Quarantine, false))),
+		may("quota", value(size(&a.Quota, 1<<20, 1<<46))),
+		may("quota_messages", value(number(&a.QuotaMessages, 1, 1_000_000_000))),
 		may("login_delay", value(duration(&a.LoginDelay, time.Second, 24*time.Hour, ""))),
 	}})
 	d.checkImpersonation(a.Place)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -125,4 +126,18 @@ func (d *decoder) checkSocket(l *Listener) {
 			d.errorf(l.At(name), "Argument without effect", "It is for Unix sockets.")
 		}
 	}
+}
+
+// AsksDirectories reports whether a rule uses what only a directory knows of
+// somebody who has proven nothing: attributes or groups.
+func (f *File) AsksDirectories() bool {
+	for i := range f.Accounts {
+		a := &f.Accounts[i]
+		for _, e := range []*Expression{a.when, a.maildrop} {
+			if e != nil && (len(e.attrs) > 0 || slices.Contains(e.names, "groups")) {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -130,7 +130,16 @@ func (r *recipients) resolve(ctx context.Context, addr lmtp.Address, p auth.Peer
 			return lmtp.Target{}, err
 		}
 	}
-	return lmtp.Target{Maildrop: g.Maildrop}, nil
+	return lmtp.Target{Maildrop: g.Maildrop, Quota: quota(g)}, nil
+}
+
+// quota is what the rule that gave a maildrop lets it hold.
+func quota(g auth.Grant) maildrop.Quota {
+	a, ok := g.Terms.(*config.Account)
+	if !ok {
+		return maildrop.Quota{}
+	}
+	return maildrop.Quota{Octets: a.Quota, Messages: int64(a.QuotaMessages)}
 }
 
 // bare is an address without what follows the delimiter.
