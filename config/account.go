@@ -23,6 +23,9 @@ type Account struct {
 	when *Expression
 	// maildrop is the maildrop's name. Required.
 	maildrop *Expression
+	// reserved is what a fact may not bring into the name: what separates its
+	// components, and the name from a folder's.
+	reserved string
 	// allowAuthzid is whom else the client may act as, which needs an audit
 	// block. Default: nobody.
 	allowAuthzid *Expression
@@ -164,22 +167,23 @@ func (e *Expression) holds(f Facts) error {
 }
 
 // MaildropName returns the maildrop's name: components of at most 255 octets,
-// separated by slashes. Every slash comes from the configuration; a result
-// with one that a fact brought in is refused, as are ".", "..", an empty
-// component, control characters and text that is no normal UTF-8: [ErrName].
+// separated by slashes. Every slash comes from the configuration, and every
+// folder_separator; a result with one that a fact brought in is refused, as are
+// ".", "..", an empty component, control characters and text that is no normal
+// UTF-8: [ErrName].
 func (a *Account) MaildropName(f Facts) (string, error) {
 	ctx, err := a.maildrop.variables(f, asIs)
 	if err != nil {
 		return "", err
 	}
 	var hidden *hcl.EvalContext
-	if f.hasSlash() {
-		if hidden, err = a.maildrop.variables(f, hideSlash); err != nil {
+	if f.hasAny(a.reserved) {
+		if hidden, err = a.maildrop.variables(f, hide(a.reserved)); err != nil {
 			return "", err
 		}
 	}
 	name, err := render(a.maildrop.expr, ctx, func(part hclsyntax.Expression) (string, error) {
-		return evaluateName(part, ctx, hidden)
+		return a.evaluateName(part, ctx, hidden)
 	})
 	if err != nil {
 		return "", err
@@ -187,20 +191,32 @@ func (a *Account) MaildropName(f Facts) (string, error) {
 	return name, checkName(name)
 }
 
-// hideSlash replaces what separates components by what nothing else means.
-func hideSlash(s string) string { return strings.ReplaceAll(s, "/", "\uE000") }
+// hide returns what replaces the reserved characters of a text by something that
+// nothing else means.
+func hide(reserved string) func(string) string {
+	return func(s string) string {
+		return strings.Map(func(r rune) rune {
+			if strings.ContainsRune(reserved, r) {
+				return '\uE000'
+			}
+			return r
+		}, s)
+	}
+}
 
 // evaluateName evaluates a part of a name with the facts as they are and, if
-// there is a slash in any, once more without it. The slashes of the first
-// result that the second lacks are not the configuration's.
-func evaluateName(part hclsyntax.Expression, ctx, hidden *hcl.EvalContext) (string, error) {
+// there is anything reserved in them, once more without it. What is reserved in
+// the first result and not in the second is not the configuration's.
+func (a *Account) evaluateName(part hclsyntax.Expression, ctx, hidden *hcl.EvalContext) (string, error) {
 	s, err := evaluateText(part, ctx)
 	if err != nil || hidden == nil {
 		return s, err
 	}
 	other, err := evaluateText(part, hidden)
-	if err != nil || strings.Count(s, "/") > strings.Count(other, "/") {
-		return "", fmt.Errorf("%w: a slash in a value", ErrName)
+	for _, r := range a.reserved {
+		if err != nil || strings.Count(s, string(r)) > strings.Count(other, string(r)) {
+			return "", fmt.Errorf("%w: a %q in a value", ErrName, r)
+		}
 	}
 	return s, nil
 }
@@ -305,6 +321,15 @@ func (d *decoder) impliedAccounts(f *File, header Range) {
 		f.Accounts = append(f.Accounts, implied(at, `principal == "" && realm == ""`, "user"), implied(at, "true", "local_user"), implied(at, "true", `""`))
 	case len(f.Accounts) == 0:
 		f.Accounts = []Account{implied(header, defaultRule, "user")}
+	}
+	if separator := f.Maildrop.FolderSeparator; separator != "" {
+		// Who has no rule has the maildrop of his name, but no folder of another's:
+		// this rule makes nothing but errors.
+		when := fmt.Sprintf("replace(user, %q, \"\") != user", separator)
+		f.Accounts = append(f.Accounts, implied(f.Maildrop.At("folder_separator"), when, "user"))
+	}
+	for i := range f.Accounts {
+		f.Accounts[i].reserved = "/" + f.Maildrop.FolderSeparator
 	}
 }
 

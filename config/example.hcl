@@ -426,6 +426,11 @@ maildrop "maildir" {
   path      = "/srv/mail/${maildrop}/Maildir"
   save_crlf = false
 
+  # The Maildir++ folders of a Maildir are maildrops too, and locked on their own:
+  # with "+", "alice+Lists.Go" is .Lists.Go in alice's Maildir (on disk in modified
+  # UTF-7), and only an account rule that writes the "+" leads there.
+  #folder_separator = "+" # + | = | ~ | #; absent: no folders
+
   # Where more than this share of the unique-ids that were served last, and ten of
   # them, would be others for the same messages, as after a restore that renamed
   # files, clients would fetch it all again. Nobody is let in until the unique-ids
@@ -441,6 +446,14 @@ limits {
   connections_per_user    = 20      # sessions of somebody who has been proven
   memory_before_login     = "64MiB" # of long AUTH lines and tickets of all clients
 }
+
+# Where the lock of each maildrop is; absent: locks in state_dir. Servers on several
+# machines that share the mail need one directory for all, on NFS, version 4 best,
+# mounted alike and without nolock and local_lock. Nobody but the server's user may
+# write to it, and it stays where it is while a server runs.
+#locks {
+#  directory = "/net/mail/kpopd-locks"
+#}
 
 # cmd/kpopd/REASONS.md says what the reason in the line of a refusal means.
 log {

@@ -179,20 +179,21 @@ func unknowns(names, attrs []string) map[string]cty.Value {
 	return vars
 }
 
-// hasSlash reports whether any text that an expression can see holds a slash.
-func (f *Facts) hasSlash() bool {
+// hasAny reports whether any text that an expression can see holds one of these
+// characters.
+func (f *Facts) hasAny(chars string) bool {
 	for _, name := range textVariables {
-		if strings.Contains(f.text(name), "/") {
+		if strings.ContainsAny(f.text(name), chars) {
 			return true
 		}
 	}
 	for _, g := range f.Groups {
-		if strings.Contains(g, "/") {
+		if strings.ContainsAny(g, chars) {
 			return true
 		}
 	}
 	for _, v := range f.Attr {
-		if strings.Contains(v, "/") {
+		if strings.ContainsAny(v, chars) {
 			return true
 		}
 	}

@@ -51,6 +51,7 @@ type File struct {
 	Maildrop      Maildrop // required
 	Throttle      Throttle
 	Limits        Limits
+	Locks         Locks
 	Log           Log
 	Audit         *Audit // nil: none
 
@@ -166,6 +167,7 @@ func (d *decoder) file(f *File, bodies []*hclsyntax.Body, header Range) {
 			{name: "maildrop", labels: []string{"kind"}, single: true, required: true, read: f.readMaildrop},
 			{name: "throttle", single: true, read: f.readThrottle},
 			{name: "limits", single: true, read: f.readLimits},
+			{name: "locks", single: true, read: f.readLocks},
 			{name: "log", single: true, read: f.readLog},
 			{name: "audit", single: true, read: f.readAudit},
 		},

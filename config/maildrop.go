@@ -24,6 +24,11 @@ type Maildrop struct {
 	// which a change of them is refused. Default: 20. 100: nothing is refused.
 	UIDLChangeLimit int
 
+	// FolderSeparator stands between the name of a maildrop and that of one of its
+	// Maildir++ folders, each of which is a maildrop too. Only a "maildir" has
+	// them. Default: empty, there are none.
+	FolderSeparator string
+
 	// SaveCRLF: what kpopd delivers is kept with CRLF line ends. Only a
 	// "maildir" has it. Default: as it comes.
 	SaveCRLF bool
@@ -49,6 +54,7 @@ func (f *File) readMaildrop(d *decoder, b *hclsyntax.Block) {
 	fields := []field{must("path", expression(&whole, pathVariables, isText))}
 	if m.Kind == "maildir" {
 		fields = append(fields, may("save_crlf", value(boolean(&m.SaveCRLF))),
+			may("folder_separator", value(oneOf(&m.FolderSeparator, "+", "=", "~", "#"))),
 			may("uidl_change_limit", value(percent(&m.UIDLChangeLimit, 1))))
 	}
 	m.Place = d.block(b, schema{what: "maildrop", fields: fields})
@@ -137,9 +143,26 @@ func (m *Maildrop) around() (before, after string, ok bool) {
 }
 
 // RelPath returns the path, below Root, of the maildrop called name, which has
-// to be what [Account.MaildropName] would accept. The result is clean, and
+// to be what [Account.MaildropName] would accept. Where it names a folder, that
+// is in its owner's Maildir. The result is clean, and
 // local as [filepath.IsLocal] says; else the error is [ErrName].
 func (m *Maildrop) RelPath(name string) (string, error) {
+	if err := checkName(name); err != nil {
+		return "", err
+	}
+	owner, folder, ok := m.folderOf(name)
+	if !ok {
+		return m.relPath(name)
+	}
+	dir, err := folderDir(folder)
+	if err != nil {
+		return "", err
+	}
+	rel, err := m.relPath(owner)
+	return gopath.Join(rel, dir), err
+}
+
+func (m *Maildrop) relPath(name string) (string, error) {
 	if err := checkName(name); err != nil {
 		return "", err
 	}

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -63,6 +65,24 @@ func (f *File) readLimits(d *decoder, b *hclsyntax.Block) {
 		may("connections_per_user", value(number(&l.ConnectionsPerUser, 1, 10_000_000))),
 		may("memory_before_login", value(size(&l.MemoryBeforeLogin, 1<<20, 64<<30))),
 	}})
+}
+
+// Locks say where the sessions of all servers meet.
+type Locks struct {
+	Place
+
+	// Directory holds a lock file for each maildrop. Required. Default:
+	// "locks" in the state directory.
+	Directory string
+}
+
+func (f *File) readLocks(d *decoder, b *hclsyntax.Block) {
+	f.Locks.Place = d.block(b, schema{what: "locks", fields: []field{must("directory", value(path(&f.Locks.Directory)))}})
+}
+
+// LocksDir returns the directory of locks.
+func (f *File) LocksDir() string {
+	return cmp.Or(f.Locks.Directory, filepath.Join(f.StateDir, "locks"))
 }
 
 // A Log says what is logged, how and where to.

@@ -311,3 +311,55 @@ func ExampleOpen() {
 	// Hello.
 	// <nil> <nil>
 }
+
+// A guarded lease says whether it can be held.
+type guarded struct {
+	maildrop.Lease
+	err  error
+	held *int
+}
+
+func (g guarded) Hold() (func(), error) {
+	if g.err != nil {
+		return nil, g.err
+	}
+	*g.held++
+	return func() { *g.held-- }, nil
+}
+
+type guard struct {
+	maildrop.Locker
+	guarded
+}
+
+func (g *guard) Lock(ctx context.Context, name string) (_ maildrop.Lease, err error) {
+	g.Lease, err = g.Locker.Lock(ctx, name)
+	return g.guarded, err
+}
+
+// Messages are removed while the lock is held against who would take it, and
+// not at all where it was taken.
+func TestUpdateHolds(t *testing.T) {
+	k := newDesk(t)
+	store := new(brokenStore)
+	k.must(store.Deliver(t.Context(), "alice", strings.NewReader("1\n")))
+	held, removed := 0, 0
+	store.remove = func(context.Context) error {
+		if removed++; held != 1 {
+			t.Errorf("held %d times while messages are removed", held)
+		}
+		return nil
+	}
+	for _, stale := range []error{nil, maildrop.ErrStale} {
+		d, err := maildrop.Open(t.Context(), "alice", &guard{&k.locker, guarded{err: stale, held: &held}}, store)
+		k.must(err)
+		k.must(d.Delete(1))
+		if err := d.Update(t.Context()); !errors.Is(err, stale) {
+			t.Errorf("Update = %v, want %v", err, stale)
+		}
+		k.must(d.Close())
+	}
+	if held != 0 || removed != 1 {
+		t.Errorf("held %d times at the end, removed %d times, want 0 and 1", held, removed)
+	}
+}

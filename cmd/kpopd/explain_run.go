@@ -309,7 +309,7 @@ func (e *explainer) onDisk(name string) *maildropSays {
 	_, err = os.Stat(says.Path)
 	says.Exists = err == nil
 	if err == nil || os.IsNotExist(err) {
-		says.Holder, err = holder(locksDir(e.b.file), lockName(rel))
+		says.Holder, err = holder(e.b.file.LocksDir(), lockName(rel))
 	}
 	if err != nil {
 		says.Error = err.Error()

@@ -3,9 +3,11 @@ package main
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -221,6 +223,53 @@ func TestOnePlaceOneSession(t *testing.T) {
 	other.ok("USER Bob")
 	other.ok("PASS %s", bobPassword)
 	other.ok("QUIT")
+}
+
+// TestFolder logs in to a folder of a Maildir, beside a session with its inbox.
+// It is a maildrop with a lock of its own, and nobody gets there by his name.
+func TestFolder(t *testing.T) {
+	s := newSite(t)
+	s.write(t, "users", "bob:{PLAIN}"+bobPassword+"\nlists:{PLAIN}"+bobPassword+"\nbob+Junk:{PLAIN}"+bobPassword+"\n")
+	s.deliver(t, "bob", 1)
+	for _, folder := range []string{".Lists.Go/cur", ".Junk/cur"} {
+		dir := filepath.Join(s.Dir, "mail/bob/Maildir", folder)
+		if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, "1.a:2,S"), []byte("one\n"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(s.config(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := strings.Replace(string(text), "${maildrop}/Maildir\"\n", "${maildrop}/Maildir\"\n  folder_separator = \"+\"\n", 1)
+	d := startDaemon(t, s.write(t, "kpopd.hcl", config+"\naccount {\n  when = user == \"lists\"\n  maildrop = \"bob+Lists.Go\"\n}\n"))
+	inbox := dial(t, d.addrs["clear"])
+	inbox.login("bob", bobPassword)
+	folder := dial(t, d.addrs["clear"])
+	folder.login("lists", bobPassword)
+	if got := folder.ok("UIDL 1"); got != "+OK 1 1.a" {
+		t.Errorf("UIDL of the folder: %s", got)
+	}
+	other := dial(t, d.addrs["clear"])
+	other.line()
+	other.ok("USER lists")
+	if got := other.say("PASS %s", bobPassword); !strings.HasPrefix(got, "-ERR [IN-USE]") {
+		t.Errorf("the folder again: %s", got)
+	}
+	other.ok("USER bob+Junk")
+	if got := other.say("PASS %s", bobPassword); !strings.HasPrefix(got, "-ERR [AUTH]") {
+		t.Errorf("a user who is called like a folder: %s", got)
+	}
+	d.log.await(t, "refused", func(rec map[string]any) bool { return rec["reason"] == "unacceptable-maildrop" })
+	folder.ok("DELE 1")
+	folder.ok("QUIT")
+	if got := inbox.ok("STAT"); !strings.HasPrefix(got, "+OK 1 ") {
+		t.Errorf("STAT of the inbox: %s", got)
+	}
+	inbox.ok("QUIT")
+	if left, err := filepath.Glob(filepath.Join(s.Dir, "mail/bob/Maildir/.*/cur/*")); err != nil || len(left) != 1 {
+		t.Errorf("left in folders: %q, %v", left, err)
+	}
 }
 
 // TestStateStays moves the state directory at a reload, which is refused.

@@ -33,6 +33,7 @@ type parts struct {
 
 	// What has a state of its own outlives a reload.
 	stateDir string
+	locksDir string
 	locker   *lease.Locker
 	replay   *krb5.FileReplay
 	indexes  *index.Cache
@@ -91,7 +92,7 @@ func build(f *config.File, old *parts, log *slog.Logger) (*parts, config.Diagnos
 func (b *builder) build() (*parts, config.Diagnostics) {
 	f := b.file
 	b.next = &parts{
-		stateDir: f.StateDir,
+		stateDir: f.StateDir, locksDir: f.LocksDir(),
 		limits: server.Limits{
 			Conns: f.Limits.Connections, PerAddress: f.Limits.ConnectionsPerAddress,
 			PerUser: f.Limits.ConnectionsPerUser, Memory: f.Limits.MemoryBeforeLogin,
@@ -134,12 +135,14 @@ func (b *builder) state() {
 		b.next.locker, b.next.logins = b.old.locker, b.old.logins
 		if b.old.stateDir != b.file.StateDir {
 			b.fail(b.file.At("state_dir"), "The state directory cannot move while the server runs: restart it")
+		} else if b.old.locksDir != b.file.LocksDir() {
+			b.fail(b.file.Locks.At("directory"), "The directory of locks cannot move while the server runs: restart it")
 		}
 		return
 	}
-	l, err := lease.Open(locksDir(b.file))
+	l, err := lease.Open(b.file.LocksDir())
 	if err != nil {
-		b.fail(b.file.At("state_dir"), "The state directory cannot be used: %v", err)
+		b.fail(cmp.Or(b.file.Locks.At("directory"), b.file.At("state_dir")), "The directory of locks cannot be used: %v", err)
 		return
 	}
 	logins, err := pace.Open(filepath.Join(b.file.StateDir, "logins"))
@@ -150,9 +153,6 @@ func (b *builder) state() {
 	logins.Log = b.log
 	b.next.locker, b.next.logins = l, logins
 }
-
-// locksDir is the directory of locks.
-func locksDir(f *config.File) string { return filepath.Join(f.StateDir, "locks") }
 
 // endpoints builds what each listener offers.
 func (b *builder) endpoints() {

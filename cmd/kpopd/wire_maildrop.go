@@ -155,6 +155,11 @@ func (l byPlace) Lock(ctx context.Context, name string) (maildrop.Lease, error) 
 // lockName is what the maildrop at a place is called where it is locked.
 func lockName(place string) string { return hideDots.Replace("/" + place)[1:] }
 
+// showDots is the place of which a lock has this name.
+func showDots(name string) string { return dots.Replace(name) }
+
+var dots = strings.NewReplacer("%2E", ".", "%25", "%")
+
 // hideDots turns a path into a name that a Locker takes: no component of it
 // begins with a dot.
 var hideDots = strings.NewReplacer("%", "%25", "/.", "/%2E")

@@ -9,6 +9,13 @@ throttle {
   max_delay = "2s"
 }
 
+locks {
+  directory = ""
+}
+
+locks {
+}
+
 tls {
   certificate {
     cert_file = "tls.crt"

@@ -3,6 +3,9 @@ package lease
 // ParseRecord takes the text of a lock file apart.
 var ParseRecord = parseRecord
 
+// LocalLocks finds NFS whose locks end at this machine.
+var LocalLocks = localLocks
+
 // Encode returns the record as it is written to a file of size octets.
 func (r *Record) Encode(size int64) []byte { return r.encode(size) }
 

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"kpopd/maildrop"
 	"kpopd/maildrop/lease"
 )
@@ -172,4 +174,81 @@ func TestFenceKeepsOwner(t *testing.T) {
 	if st := info.Sys().(*syscall.Stat_t); st.Uid != 4711 || st.Gid != 4712 || info.Mode().Perm() != 0o600 {
 		t.Errorf("it belongs to %d:%d, mode %v", st.Uid, st.Gid, info.Mode())
 	}
+}
+
+// awaitOpen waits until that many descriptors of a lock file are open.
+func awaitOpen(t *testing.T, file string, want int) {
+	t.Helper()
+	for until := time.Now().Add(time.Minute); openDescriptors(t, file) != want; time.Sleep(time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatalf("%d descriptors of the lock file are open, want %d", openDescriptors(t, file), want)
+		}
+	}
+}
+
+// Of two who take one grant away, one does: the other would take the next
+// session's.
+func TestFenceTwice(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "locks")
+	k := open(t, dir)
+	l, err := k.Lock(t.Context(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Release()
+	release, err := maildrop.Hold(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	for range 2 {
+		go func() { done <- k.Fence(context.Background(), "alice", l.Token()) }()
+	}
+	awaitOpen(t, filepath.Join(dir, "alice"), 3)
+	release()
+	first, second := <-done, <-done
+	if (first == nil) == (second == nil) || !errors.Is(errors.Join(first, second), maildrop.ErrNotLocked) {
+		t.Errorf("Fence = %v and %v, want ErrNotLocked once", first, second)
+	}
+}
+
+// A file that loses its name while it is being locked is no lock: the one that
+// has the name is.
+func TestLockReplaced(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "locks")
+	k := open(t, dir)
+	file := filepath.Join(dir, "alice")
+	old, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	// Who takes a lock away has the second octet.
+	octet := unix.Flock_t{Type: unix.F_WRLCK, Start: 1, Len: 1}
+	if err := unix.FcntlFlock(old.Fd(), unix.F_OFD_SETLK, &octet); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan maildrop.Lease)
+	go func() {
+		l, err := k.Lock(context.Background(), "alice")
+		if err != nil {
+			t.Error(err)
+		}
+		done <- l
+	}()
+	awaitOpen(t, file, 2)
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	octet.Type = unix.F_UNLCK
+	if err := unix.FcntlFlock(old.Fd(), unix.F_OFD_SETLK, &octet); err != nil {
+		t.Fatal(err)
+	}
+	l := <-done
+	defer l.Release()
+	release, err := maildrop.Hold(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release()
 }

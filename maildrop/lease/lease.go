@@ -20,7 +20,7 @@
 // # NFS
 //
 // A directory on NFS, which all machines mount with the same protocol version
-// and without nolock or local_lock, excludes the sessions of all of them. That
+// and without nolock or local_lock (which Open refuses), excludes the sessions of all of them. That
 // flock(2) does not do on every NFS, so it is not used. A machine that loses its
 // server for longer than the server's lease, 90 seconds of most, loses its
 // locks: the server gives them to others, and Linux answers EIO where the lock
@@ -82,6 +82,9 @@ func OpenExisting(path string) (*Locker, error) {
 	st, err := dir.Stat()
 	if err == nil && st.Mode&0o022 != 0 {
 		err = fmt.Errorf("%s: mode %04o lets others write", path, st.Mode&0o7777)
+	}
+	if err == nil {
+		err = checkMount(path, &st)
 	}
 	if err != nil {
 		dir.Close()

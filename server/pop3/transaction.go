@@ -77,7 +77,7 @@ func (s *session) retr(ctx context.Context, args []string) error {
 	}
 	defer content.Close()
 	s.ok("%d octets", m.Size)
-	if err := s.sendText(ctx, n, m, content, content.WireReady); err != nil {
+	if err := s.sendText(ctx, n, m, content.ReadCloser, content.WireReady); err != nil {
 		return err
 	}
 	s.stats.retrieved++

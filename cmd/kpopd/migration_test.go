@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"testing"
+
+	"kpopd/maildrop/migrate"
+	"kpopd/testenv"
+)
+
+// A migration is the move of bob's maildrop from an old server to kpopd, as his
+// client sees it, which leaves mail on the server.
+type migration struct {
+	*site
+	*testing.T
+	client  *fetchmail
+	config  string
+	maildir string
+	texts   []string // that the client has
+}
+
+// newMigration puts five messages into bob's Maildir.
+func newMigration(t *testing.T) *migration {
+	t.Helper()
+	m := &migration{site: newSite(t), T: t}
+	m.config = m.site.config(t)
+	m.maildir = filepath.Join(m.Dir, "mail", "bob", "Maildir")
+	m.texts = m.deliver(t, "bob", 5)
+	m.client = m.newFetchmail(t, "", "", "user bob password '"+bobPassword+"' keep "+noTLS)
+	return m
+}
+
+// at points the client at a server. Nothing else of its configuration changes.
+func (m *migration) at(addr string) {
+	m.Helper()
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		m.Fatal(err)
+	}
+	m.client.server = "proto POP3 auth password uidl port " + port
+	m.client.write(m)
+}
+
+// collects polls, and has all texts, once, when it has.
+func (m *migration) collects() {
+	m.Helper()
+	m.client.collects(m, m.texts)
+}
+
+// nothing polls, and nothing comes.
+func (m *migration) nothing() {
+	m.Helper()
+	m.client.poll(m).exits(m, fetchmailNone)
+	sameMessages(m, m.client.got(m), m.texts)
+}
+
+// moved proves that the move is done: what the client has does not come again,
+// and what is new comes once.
+func (m *migration) moved(d *daemon) {
+	m.Helper()
+	m.at(d.addrs["clear"])
+	m.nothing()
+	m.texts = append(m.texts, m.deliver(m, "bob", 1)...)
+	m.collects()
+	m.nothing()
+}
+
+// kpopd runs kpopd uidl and returns its output. It exits with status.
+func (m *migration) kpopd(status int, args ...string) string {
+	m.Helper()
+	cmd := kpopd(append([]string{"uidl"}, args...)...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != status {
+		m.Fatalf("kpopd uidl %q: %v, want exit status %d\n%s", args, err, status, out.String())
+	}
+	return out.String()
+}
+
+// shown returns what a server shows of bob's maildrop.
+func (m *migration) shown(addr string, ca *testenv.CA) (all []string) {
+	m.Helper()
+	login := migrate.Login{URL: &url.URL{Scheme: "pop3", Host: addr}, User: "bob", Password: bobPassword, Clear: true}
+	if ca != nil {
+		login.TLS = &tls.Config{RootCAs: ca.Pool()}
+	}
+	c, err := migrate.Dial(m.Context(), login)
+	if err != nil {
+		m.Fatal(err)
+	}
+	defer c.Close()
+	old, err := c.Messages()
+	if err != nil {
+		m.Fatal(err)
+	}
+	for _, o := range old {
+		all = append(all, fmt.Sprintf("%s %d", o.UID, o.Size))
+	}
+	return all
+}
+
+// dovecotKinds are Dovecots as administrators have them.
+var dovecotKinds = map[string]struct{ format, extra string }{
+	"default": {migrate.DefaultFormat, ""},
+	"changed": {"%v.%u", "pop3_uidl_format = %v.%u\npop3_delete_type = flag\npop3_deleted_flag = \"$POP3Deleted\"\n"},
+}
+
+// TestMigrateDovecot moves from a Dovecot, whose Maildir stays where it is.
+func TestMigrateDovecot(t *testing.T) {
+	t.Parallel()
+	for name, kind := range dovecotKinds {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newMigration(t)
+			d := m.start(t)
+			old := m.dovecot(kind.extra)
+			m.shown(old.POP3, old.CA)
+			if kind.extra != "" {
+				old.Stop()
+				m.override()
+				old = m.dovecot(kind.extra)
+				m.dele(old.POP3, 2)
+				m.texts = m.texts[1:] // the first has the order 2 now
+			}
+			m.at(old.POP3)
+			m.collects()
+			want := m.shown(old.POP3, old.CA)
+			out := m.kpopd(0, "import", "-config", m.config, "-from", "dovecot", "-pop3-uidl-format", kind.format, "-pop3-deleted-flag", "$POP3Deleted", "bob")
+			if got := m.shown(d.addrs["clear"], nil); !slices.Equal(got, want) {
+				t.Fatalf("%s\n got %q\nwant %q", out, got, want)
+			}
+			old.Stop()
+			m.moved(d)
+			m.backToDovecot(d, kind.extra)
+			d.stop(t)
+		})
+	}
+}
+
+func (m *migration) dovecot(extra string) *testenv.Dovecot {
+	m.Helper()
+	return testenv.StartDovecot(m, testenv.DovecotConfig{Mail: filepath.Join(m.Dir, "mail"), Users: map[string]string{"bob": bobPassword}, Extra: extra})
+}
+
+// override gives two messages unique-ids and orders of their own, as migrations
+// to Dovecot do.
+func (m *migration) override() {
+	m.Helper()
+	path := filepath.Join(m.maildir, "dovecot-uidlist")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		m.Fatal(err)
+	}
+	edited := regexp.MustCompile(`(?m)^4 `).ReplaceAll(text, []byte("4 O1 P0000older-than-dovecot "))
+	edited = regexp.MustCompile(`(?m)^1 `).ReplaceAll(edited, []byte("1 O2 "))
+	if err := os.WriteFile(path, edited, 0o600); err != nil || bytes.Equal(edited, text) {
+		m.Fatalf("%v, %s", err, edited)
+	}
+}
+
+// dele deletes a message, which the client never had.
+func (m *migration) dele(addr string, n int) {
+	m.Helper()
+	conn := dial(m, addr)
+	defer conn.Close()
+	conn.login("bob", bobPassword)
+	conn.ok("DELE %d", n)
+	conn.ok("QUIT")
+}
+
+// backToDovecot moves back.
+func (m *migration) backToDovecot(d *daemon, extra string) {
+	m.Helper()
+	want := m.shown(d.addrs["clear"], nil)
+	m.kpopd(0, "export", "-config", m.config, "-to", "dovecot", "bob")
+	old := m.dovecot(extra)
+	if got := m.shown(old.POP3, old.CA); !slices.Equal(got, want) {
+		m.Errorf("back at Dovecot:\n got %q\nwant %q", got, want)
+	}
+	m.at(old.POP3)
+	m.nothing()
+}

@@ -1,0 +1,4 @@
+package config
+
+// FolderDir is what the fuzzer of folders needs.
+var FolderDir = folderDir
