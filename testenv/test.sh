@@ -93,6 +93,23 @@ install_packages() {
 	fi
 }
 
+# unpack_postfix unpacks Postfix where testenv looks for it, with the libraries
+# that it needs. It is not installed: mail transfer agents exclude one another,
+# and this machine may have its own.
+unpack_postfix() {
+	postfix=${XDG_CACHE_HOME:-$HOME/.cache}/kpopd-testenv/postfix
+	if [ -e /usr/lib/postfix/sbin/master ] || [ -e "$postfix/usr/lib/postfix/sbin/master" ]; then
+		return
+	fi
+	echo 'unpacking postfix'
+	mkdir "$tmp/postfix"
+	(cd "$tmp/postfix" && apt-get download -qq postfix) >"$tmp/apt" 2>&1 || { cat "$tmp/apt" >&2 && die 'apt-get download failed'; }
+	packages=$(dpkg-deb -f "$tmp"/postfix/*.deb Depends | tr , '\n' | sed -n 's/^ *\(lib[^ ]*\).*/\1/p')
+	install_packages
+	mkdir -p "$postfix"
+	dpkg-deb -x "$tmp"/postfix/*.deb "$postfix"
+}
+
 # fuzz_all builds one instrumented test binary a package that has targets, and
 # runs its targets, two at a time, each with one worker, so that the same
 # seconds are worth the same on two cores.
@@ -161,6 +178,7 @@ command -v go >/dev/null || die 'Go is not installed: see https://go.dev/doc/ins
 if [ -n "$install" ]; then
 	say 'Debian packages'
 	install_packages
+	unpack_postfix
 fi
 [ "$(id -u)" = 0 ] || say 'Not root: the tests against an Active Directory domain controller will fail.'
 docker_answers || say 'No Docker engine answers: the tests run their servers natively only.'
