@@ -69,13 +69,13 @@ func (p *Postfix) stop() {
 	_ = p.watchdog.stop()
 }
 
-// postfixRoot is where test.sh unpacks the package: mail transfer agents
-// exclude one another, and nobody's own is replaced.
-func postfixRoot() (string, error) {
-	const master = "usr/lib/postfix/sbin/master"
+// unpacked returns the directory below which a program of a mail transfer
+// agent is: "/", or where test.sh unpacks their packages. They exclude one
+// another, and nobody's own is replaced.
+func unpacked(program string) (root string, err error) {
 	cache, _ := os.UserCacheDir()
-	for _, root := range []string{"/", filepath.Join(cache, "kpopd-testenv", "postfix")} {
-		if _, err := os.Stat(filepath.Join(root, master)); err == nil {
+	for _, root := range []string{"/", filepath.Join(cache, "kpopd-testenv", "mta")} {
+		if _, err := os.Stat(filepath.Join(root, program)); err == nil {
 			return root, nil
 		}
 	}
@@ -83,7 +83,7 @@ func postfixRoot() (string, error) {
 }
 
 func openPostfix(c PostfixConfig) (*Postfix, error) {
-	root, err := postfixRoot()
+	root, err := unpacked("usr/lib/postfix/sbin/master")
 	if err != nil {
 		return nil, err
 	}

@@ -93,21 +93,22 @@ install_packages() {
 	fi
 }
 
-# unpack_postfix unpacks Postfix where testenv looks for it, with the libraries
-# that it needs. It is not installed: mail transfer agents exclude one another,
-# and this machine may have its own.
-unpack_postfix() {
-	postfix=${XDG_CACHE_HOME:-$HOME/.cache}/kpopd-testenv/postfix
-	if [ -e /usr/lib/postfix/sbin/master ] || [ -e "$postfix/usr/lib/postfix/sbin/master" ]; then
+# unpack_agents unpacks mail transfer agents where testenv looks for them, with the
+# libraries that they need. They are not installed: they exclude one another, and
+# this machine may have its own.
+unpack_agents() {
+	agents=${XDG_CACHE_HOME:-$HOME/.cache}/kpopd-testenv/mta
+	if [ -e "$agents/usr/lib/postfix/sbin/master" ] && [ -e "$agents/usr/sbin/exim4" ]; then
 		return
 	fi
-	echo 'unpacking postfix'
-	mkdir "$tmp/postfix"
-	(cd "$tmp/postfix" && apt-get download -qq postfix) >"$tmp/apt" 2>&1 || { cat "$tmp/apt" >&2 && die 'apt-get download failed'; }
-	packages=$(dpkg-deb -f "$tmp"/postfix/*.deb Depends | tr , '\n' | sed -n 's/^ *\(lib[^ ]*\).*/\1/p')
+	echo 'unpacking postfix exim4-daemon-light'
+	mkdir "$tmp/agents"
+	(cd "$tmp/agents" && apt-get download -qq postfix exim4-daemon-light) >"$tmp/apt" 2>&1 ||
+		{ cat "$tmp/apt" >&2 && die 'apt-get download failed'; }
+	packages=$(for deb in "$tmp"/agents/*.deb; do dpkg-deb -f "$deb" Depends; done | tr , '\n' | sed -n 's/^ *\(lib[^ |]*\).*/\1/p')
 	install_packages
-	mkdir -p "$postfix"
-	dpkg-deb -x "$tmp"/postfix/*.deb "$postfix"
+	mkdir -p "$agents"
+	for deb in "$tmp"/agents/*.deb; do dpkg-deb -x "$deb" "$agents"; done
 }
 
 # fuzz_all builds one instrumented test binary a package that has targets, and
@@ -178,7 +179,7 @@ command -v go >/dev/null || die 'Go is not installed: see https://go.dev/doc/ins
 if [ -n "$install" ]; then
 	say 'Debian packages'
 	install_packages
-	unpack_postfix
+	unpack_agents
 fi
 [ "$(id -u)" = 0 ] || say 'Not root: the tests against an Active Directory domain controller will fail.'
 docker_answers || say 'No Docker engine answers: the tests run their servers natively only.'

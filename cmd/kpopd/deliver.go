@@ -221,6 +221,9 @@ func (d *deliverer) send(ctx context.Context, h *lmtp.Header, all []maildrop.Del
 		sender = cmp.Or(h.Sender, h.ReturnPath)
 	}
 	from, _ := lmtp.ParseAddress(strings.TrimSpace(sender)) // what is none is not known
+	if from.Local == "MAILER-DAEMON" && from.Domain == "" { // which is how an mbox has none
+		from = lmtp.Address{}
+	}
 	for i := range all {
 		all[i].Head = append(fmt.Appendf(nil, "Return-Path: <%s>\n", from), all[i].Head[len("Return-Path: <>\n"):]...)
 	}

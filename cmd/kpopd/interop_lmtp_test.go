@@ -189,17 +189,10 @@ func (p *postRoom) collect(t testing.TB, user string) (texts, envelopes []string
 func TestPostfix(t *testing.T) {
 	t.Parallel()
 	p := newPostRoom(t, "").start(t)
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	binary, err := os.ReadFile(self)
+	run := p.program(t)
 	const daemonUser = 1 // everywhere
-	carol := filepath.Join(p.dir, "mail", "carol")
-	wrapper := fmt.Sprintf("#!/bin/sh\n%s=1 exec %s/kpopd \"$@\"\n", asKpopd, p.dir)
-	bob := filepath.Join(p.dir, "mail", "bob")
-	err = errors.Join(err, os.WriteFile(p.dir+"/kpopd", binary, 0o755), os.WriteFile(p.dir+"/run", []byte(wrapper), 0o755),
-		os.Mkdir(carol, 0o700), os.Chown(carol, daemonUser, daemonUser), os.Mkdir(bob, 0o700), os.Chown(bob, 8, 8))
+	carol, bob := filepath.Join(p.dir, "mail", "carol"), filepath.Join(p.dir, "mail", "bob")
+	err := errors.Join(os.Mkdir(carol, 0o700), os.Chown(carol, daemonUser, daemonUser), os.Mkdir(bob, 0o700), os.Chown(bob, 8, 8))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +207,7 @@ virtual_uid_maps = static:8
 virtual_gid_maps = static:8
 recipient_delimiter = +
 `, p.socket, p.dir),
-		Master: fmt.Sprintf("deliver unix - n n - - pipe flags=R user=daemon argv=%[1]s/run deliver -config %[1]s/kpopd.hcl -f ${sender} -a ${original_recipient} -d ${user}\n", p.dir),
+		Master: fmt.Sprintf("deliver unix - n n - - pipe flags=R user=daemon argv=%s deliver -config %s -f ${sender} -a ${original_recipient} -d ${user}\n", run, p.config),
 	})
 	c, err := net.Dial("tcp", mta.SMTP)
 	if err != nil {
@@ -245,6 +238,44 @@ recipient_delimiter = +
 	if want := (maildrop.Envelope{Sender: "sender@elsewhere.test", Recipient: "carol@pipe.test"}); e != want || err != nil {
 		t.Errorf("carol's envelope %+v, %v", e, err)
 	}
+}
+
+// TestExim has a real Exim call "kpopd deliver", for somebody, for nobody, and
+// for one whose maildrop cannot be made now: delivered, returned, put off.
+func TestExim(t *testing.T) {
+	t.Parallel()
+	p := newPostRoom(t, "account {\n  when     = user == \"root\"\n  maildrop = \"\"\n}\n")
+	run := p.program(t)
+	mail := filepath.Join(p.dir, "mail")
+	if err := errors.Join(os.Symlink("/nonexistent", mail+"/dave"), os.Chown(mail, 8, 8)); err != nil {
+		t.Fatal(err)
+	}
+	transport := fmt.Sprintf("  command = %s deliver -config %s -d \"$local_part_data\"\n  temp_errors = 75\n  log_output\n  message_suffix =\n", run, p.config)
+	log := testenv.Exim(t, transport, []string{"carol", "root", "dave"}, "sender@elsewhere.test",
+		"From: sender@elsewhere.test\nSubject: x\n\ntext\n.\n", "carol@pipe.test", "root@pipe.test", "dave@pipe.test")
+	for _, want := range []string{"=> carol <carol@pipe.test>", "** root@pipe.test R=all T=pipe: Child process of pipe transport returned 67", "== dave@pipe.test R=all T=pipe defer"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log lacks %q: %s", want, log)
+		}
+	}
+	if got := p.texts(t, "carol"); len(got) != 1 || !strings.HasPrefix(got[0], "Return-Path: <sender@elsewhere.test>\nDelivered-To: carol\nReceived: ") || !strings.HasSuffix(got[0], "\n\ntext\n.\n") {
+		t.Errorf("carol has %q", got)
+	}
+}
+
+// program returns a program that any user can run as kpopd.
+func (p *postRoom) program(t *testing.T) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary, err := os.ReadFile(self)
+	wrapper := fmt.Sprintf("#!/bin/sh\n%s=1 exec %s/kpopd \"$@\"\n", asKpopd, p.dir)
+	if err := errors.Join(err, os.WriteFile(p.dir+"/kpopd", binary, 0o755), os.WriteFile(p.dir+"/run", []byte(wrapper), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	return p.dir + "/run"
 }
 
 // sees checks what somebody collects: the message to all, with these envelopes.
