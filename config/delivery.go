@@ -141,3 +141,17 @@ func (f *File) AsksDirectories() bool {
 	}
 	return false
 }
+
+// checkQuotas checks that quotas can be kept.
+func (d *decoder) checkQuotas(f *File) {
+	if f.Maildrop.Kind != "mbox" {
+		return
+	}
+	for i := range f.Accounts {
+		for _, name := range []string{"quota", "quota_messages"} {
+			if a := &f.Accounts[i]; a.has(name) {
+				d.errorf(a.At(name), "Not for an mbox", "An mbox has no quota here: it is for maildrop \"maildir\".")
+			}
+		}
+	}
+}
