@@ -15,7 +15,7 @@ import (
 // are those of the users called names. Only root can run it.
 func Exim(t testing.TB, transport string, names []string, sender, text string, to ...string) (log string) {
 	t.Helper()
-	root, err := unpacked("usr/sbin/exim4")
+	root, err := agentRoot("/usr/sbin/exim4")
 	if err != nil {
 		t.Fatalf("testenv: Exim: %v", err)
 	}

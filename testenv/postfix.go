@@ -69,21 +69,19 @@ func (p *Postfix) stop() {
 	_ = p.watchdog.stop()
 }
 
-// unpacked returns the directory below which a program of a mail transfer
+// agentRoot returns the directory below which a program of a mail transfer
 // agent is: "/", or where test.sh unpacks their packages. They exclude one
 // another, and nobody's own is replaced.
-func unpacked(program string) (root string, err error) {
-	cache, _ := os.UserCacheDir()
-	for _, root := range []string{"/", filepath.Join(cache, "kpopd-testenv", "mta")} {
-		if _, err := os.Stat(filepath.Join(root, program)); err == nil {
-			return root, nil
-		}
+func agentRoot(program string) (string, error) {
+	if _, err := os.Stat(program); err == nil {
+		return "/", nil
 	}
-	return "", errors.New("not installed, nor unpacked by test.sh")
+	_, err := needUnpacked(program)
+	return unpacked, err
 }
 
 func openPostfix(c PostfixConfig) (*Postfix, error) {
-	root, err := unpacked("usr/lib/postfix/sbin/master")
+	root, err := agentRoot("/usr/lib/postfix/sbin/master")
 	if err != nil {
 		return nil, err
 	}
