@@ -46,6 +46,9 @@ type Account struct {
 	// Default: 0, no bound.
 	Quota         int64
 	QuotaMessages int
+	// MarkSeen: messages that were retrieved have the flag \Seen for IMAP after
+	// QUIT. Default: false.
+	MarkSeen bool
 }
 
 // A Deletion says what becomes of deleted messages.
@@ -54,6 +57,7 @@ type Deletion string
 // The values of Deletion.
 const (
 	DeletionRemove     Deletion = "remove"     // nothing is left of them
+	DeletionHide       Deletion = "hide"       // they stay, for IMAP, and are not shown again
 	DeletionQuarantine Deletion = "quarantine" // they can be restored for a while
 )
 
@@ -73,10 +77,11 @@ func (f *File) readAccount(d *decoder, b *hclsyntax.Block) {
 		must("maildrop", expression(&a.maildrop, loginVariables, isText)),
 		may("allow_authzid", expression(&a.allowAuthzid, loginVariables, isPermission)),
 		may("allow_authzid_from", value(list(&a.AllowAuthzidFrom, origin))),
-		may("deletion", value(oneOf(&a.Deletion, DeletionRemove, DeletionQuarantine))),
+		may("deletion", value(oneOf(&a.Deletion, DeletionRemove, DeletionHide, DeletionQuarantine))),
 		may("quarantine", value(days(&a.Quarantine, false))),
 		may("quota", value(size(&a.Quota, 1<<20, 1<<46))),
 		may("quota_messages", value(number(&a.QuotaMessages, 1, 1_000_000_000))),
+		may("mark_seen", value(boolean(&a.MarkSeen))),
 		may("login_delay", value(duration(&a.LoginDelay, time.Second, 24*time.Hour, ""))),
 	}})
 	d.checkImpersonation(a.Place)

@@ -376,10 +376,12 @@ account {
 # to the maildrop, by whomever and at whichever server of this state_dir, another
 # within that time gets [LOGIN-DELAY], if its proof is right. A login that is
 # refused does not count; one whose session breaks off does. CAPA says LOGIN-DELAY.
-# deletion: what becomes of messages that QUIT removes. With "quarantine" they are
-# in the directory kpopd-quarantine of the Maildir, where neither POP3 nor IMAP
-# shows them, and "kpopd undelete" puts them back with their unique-ids; what was
-# there so long goes with the next "kpopd expire", or sweep_interval.
+# deletion: what becomes of messages that QUIT removes. With "hide" they stay for
+# IMAP, and are never shown by POP3 again: the file kpopd-uidl of the Maildir says
+# so. With "quarantine" they are in its directory kpopd-quarantine, where neither
+# shows them; what was there so long goes with the next "kpopd expire", or
+# sweep_interval. "kpopd undelete" puts both back, with their unique-ids.
+# mark_seen: what was retrieved by RETR, not TOP, has the flag \Seen after QUIT.
 # quota: what the maildrop and its folders may hold when mail is delivered here, by LMTP
 # or "kpopd deliver"; other agents have their own. A message that would be too much is
 # refused, see over_quota. Usage is in the Maildir's maildirsize, as Courier, Exim and Dovecot
@@ -389,8 +391,9 @@ account {
   #quota          = "2GiB" # 1MiB to 65536GiB; absent: none
   #quota_messages = 100000
   #login_delay = "5m"         # 1s to 24h; absent: none
-  #deletion    = "quarantine" # remove | quarantine; absent: remove
-  #quarantine  = "14d"        # "1d" to "3660d"
+  #deletion    = "quarantine" # remove | hide | quarantine; absent: remove
+  #quarantine  = "14d"        # "1d" to "3660d"; for deletion = "quarantine"
+  #mark_seen   = true         # absent: false
 }
 
 # ------------------------------------------------------------------- retention

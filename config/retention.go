@@ -71,8 +71,12 @@ func (d *decoder) checkKinds(f *File) {
 	}
 	const text = "An mbox cannot do that: it is for maildrop \"maildir\"."
 	for i := range f.Accounts {
-		if a := &f.Accounts[i]; a.Deletion == DeletionQuarantine {
+		a := &f.Accounts[i]
+		if a.has("deletion") && a.Deletion != DeletionRemove {
 			d.errorf(a.At("deletion"), "Not for an mbox", text)
+		}
+		if a.MarkSeen {
+			d.errorf(a.At("mark_seen"), "Not for an mbox", text)
 		}
 	}
 	for i := range f.Retentions {

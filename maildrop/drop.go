@@ -16,8 +16,10 @@ type Drop struct {
 	policy  Policy
 	box     Box
 	dispose func(ctx context.Context, indexes []int) error // as the policy has it
+	mark    func(ctx context.Context, indexes []int) error // as seen. nil: none is to be
 	msgs    []Message
 	deleted []bool // nil: none
+	seen    []bool // nil: none
 	count   int    // of the messages that are not marked
 	octets  int64  // of the same
 	updated bool
@@ -136,6 +138,41 @@ func (d *Drop) Reset() {
 	}
 	d.deleted = nil
 	d.recount()
+}
+
+// Seen notes that all of message n was sent, for MarkSeen.
+func (d *Drop) Seen(n int) {
+	if d.mark == nil || n < 1 || n > len(d.msgs) {
+		return
+	}
+	if d.seen == nil {
+		d.seen = make([]bool, len(d.msgs))
+	}
+	d.seen[n-1] = true
+}
+
+// MarkSeen marks the messages that were seen, where the policy says so; it comes
+// after Update, which may have removed some of them. A session that ends
+// otherwise marks nothing. An error changes nothing for the client.
+func (d *Drop) MarkSeen(ctx context.Context) error {
+	var indexes []int
+	for i, seen := range d.seen {
+		if seen && !d.marked(i) {
+			indexes = append(indexes, i)
+		}
+	}
+	if len(indexes) == 0 {
+		return nil
+	}
+	if err := d.live(); err != nil {
+		return err
+	}
+	release, err := Hold(d.lease)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return d.mark(ctx, indexes)
 }
 
 // Update removes the marked messages, no others, and returns nil when all of

@@ -23,6 +23,9 @@ type Policy struct {
 	Deletion Deletion
 	// Keep is for how many days at least they are kept in quarantine.
 	Keep int
+	// MarkSeen: at QUIT, messages that were retrieved whole are marked as seen
+	// for others who read the maildrop, by IMAP.
+	MarkSeen bool
 }
 
 // A Deletion is what becomes of messages that a session deletes.
@@ -32,6 +35,7 @@ type Deletion int
 const (
 	DeleteRemove     Deletion = iota // nothing of them is left
 	DeleteQuarantine                 // they can be restored until their time is over
+	DeleteHide                       // they stay, but are never shown by POP3 again
 )
 
 // A Quarantiner is a [Box] that can keep messages for a while instead of
@@ -41,6 +45,22 @@ type Quarantiner interface {
 	// Quarantine is Remove, but the messages can be restored until a time, and
 	// have the same unique-ids then. Each is in one place, whenever it stops.
 	Quarantine(ctx context.Context, indexes []int, until time.Time) error
+}
+
+// A Hider is a [Box] that can keep messages without showing them again.
+type Hider interface {
+	Box
+	// Hide is Remove, but the messages stay for those who read the maildrop by
+	// other ways.
+	Hide(ctx context.Context, indexes []int) error
+}
+
+// A Marker is a [Box] that can mark messages as seen.
+type Marker interface {
+	Box
+	// MarkSeen marks the messages at these indexes, as far as they are still
+	// there. Nothing depends on it, and it need not be durable on return.
+	MarkSeen(ctx context.Context, indexes []int) error
 }
 
 // ErrUnsupported means that a store cannot do what a Policy asks for.
@@ -55,6 +75,10 @@ func (p Policy) deleter(b Box) (func(ctx context.Context, indexes []int) error, 
 	switch p.Deletion {
 	case DeleteRemove:
 		return b.Remove, nil
+	case DeleteHide:
+		if h, ok := b.(Hider); ok {
+			return h.Hide, nil
+		}
 	case DeleteQuarantine:
 		if q, ok := b.(Quarantiner); ok {
 			return func(ctx context.Context, indexes []int) error {
@@ -63,6 +87,21 @@ func (p Policy) deleter(b Box) (func(ctx context.Context, indexes []int) error, 
 		}
 	}
 	return nil, fmt.Errorf("%w: deletion %d", ErrUnsupported, p.Deletion)
+}
+
+// marker returns what marks messages of b as seen. nil: nothing is to.
+func (p Policy) marker(b Box) (func(ctx context.Context, indexes []int) error, error) {
+	if !p.MarkSeen {
+		return nil, nil
+	}
+	if part, ok := b.(*partBox); ok {
+		whole, err := p.marker(part.Box)
+		return func(ctx context.Context, indexes []int) error { return whole(ctx, part.wholes(indexes)) }, err
+	}
+	if m, ok := b.(Marker); ok {
+		return m.MarkSeen, nil
+	}
+	return nil, fmt.Errorf("%w: marks of what was seen", ErrUnsupported)
 }
 
 // Never is the Expire of messages that stay until they are deleted.
@@ -120,8 +159,10 @@ func (p Policy) open(ctx context.Context, lease Lease, st Store) (*Drop, error) 
 		return nil, err
 	}
 	d := &Drop{lease: lease, box: box, msgs: box.Messages(), policy: p}
-	if d.dispose, err = p.deleter(box); err != nil {
-		return nil, errors.Join(err, box.Close())
+	var unable error
+	d.dispose, err = p.deleter(box)
+	if d.mark, unable = p.marker(box); err != nil || unable != nil {
+		return nil, errors.Join(err, unable, box.Close())
 	}
 	d.recount()
 	if paced {

@@ -36,27 +36,30 @@ type Swept struct {
 	Quarantined bool
 }
 
-// A Restorer is a [Store] that keeps deleted messages for a while, in
-// quarantine.
+// A Restorer is a [Store] that keeps deleted messages, for a while in quarantine
+// or hidden where they are.
 type Restorer interface {
 	Store
-	// Kept lists what is in the quarantine of the maildrop that l locks, by
-	// when it was deleted.
+	// Kept lists the deleted messages of the maildrop that l locks: those in
+	// quarantine, by when they were deleted, then those that are hidden.
 	Kept(ctx context.Context, l Lease) ([]Kept, error)
-	// Restore puts back the messages of the quarantine that want accepts, each
-	// with the unique-id it had, durably. It returns those that are back. A
+	// Restore puts back those of Kept that want accepts, each with the unique-id
+	// it had, durably. It returns those that are back. A
 	// message of which the maildrop has the unique-id is an error, and stays
 	// where it is.
 	Restore(ctx context.Context, l Lease, want func(Kept) bool) ([]Kept, error)
 }
 
-// A Kept is a deleted message in quarantine.
+// A Kept is a deleted message that can be restored.
 type Kept struct {
 	UID string
 	// Size is the octets of its text as it is stored.
 	Size int64
-	// Deleted is when it came there, as the file system tells.
+	// Hidden: it is not in quarantine, but hidden where it is. When it was
+	// deleted is not known, and it stays.
+	Hidden bool
+	// Deleted is when it came to the quarantine, as the file system tells.
 	Deleted time.Time
-	// Until is how long it stays at least.
+	// Until is how long it stays there at least.
 	Until time.Time
 }

@@ -39,6 +39,9 @@ var packages = map[string]string{
 	"/usr/lib/dovecot/pop3": "dovecot-pop3d",
 	"/usr/lib/dovecot/imap": "dovecot-imapd",
 
+	"/usr/lib/cyrus/bin/master": "cyrus-common",
+	"saslpasswd2":               "sasl2-bin",
+
 	"/usr/lib/cyrus/bin/pop3test": "cyrus-clients libsasl2-modules-gssapi-mit",
 }
 

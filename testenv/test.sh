@@ -49,10 +49,16 @@ as_root() {
 
 # What the tests call, by package. mmdebstrap makes the containers' base image
 # where no registry answers.
-packages='ca-certificates curl cyrus-clients dovecot-imapd dovecot-pop3d faketime fetchmail gcc getmail6 gsasl krb5-admin-server krb5-kdc krb5-user ldap-utils
-	ldb-tools libauthen-sasl-perl libc6-dev libgssapi-perl libgssapi3-heimdal libio-socket-ssl-perl libkrb5-dev
-	libnet-ssleay-perl libsasl2-modules-gssapi-mit mpop openssl perl python3 samba-ad-dc samba-ad-provision slapd
-	socat strace'
+packages='ca-certificates curl cyrus-clients cyrus-common dovecot-imapd dovecot-pop3d faketime fetchmail gcc getmail6
+	gsasl krb5-admin-server krb5-kdc krb5-user ldap-utils ldb-tools libauthen-sasl-perl libc6-dev
+	libcourier-unicode4 libgssapi-perl libgssapi3-heimdal libidn12 libio-socket-ssl-perl libkrb5-dev
+	libnet-ssleay-perl libsasl2-modules-db libsasl2-modules-gssapi-mit libwrap0 mpop openssl perl python3
+	samba-ad-dc samba-ad-provision sasl2-bin slapd socat strace'
+
+# Debian installs one POP3 server and no other beside it: of these packages the
+# programs are unpacked, where testenv/courier.go looks for them.
+unpacked='courier-authlib courier-pop cyrus-pop3d'
+unpacked_in=/usr/local/lib/kpopd-testenv
 
 docker_answers() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
 
@@ -74,7 +80,7 @@ install_packages() {
 		docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null || packages="$packages docker-compose"
 	fi
 	new=$(missing)
-	if [ -z "$new" ]; then
+	if [ -z "$new" ] && [ -e "$unpacked_in/complete" ]; then
 		echo 'all there'
 		return
 	fi
@@ -91,6 +97,15 @@ install_packages() {
 		as_root rm -f "$policy"
 		posted=
 	fi
+	[ -e "$unpacked_in/complete" ] || unpack_packages
+}
+
+unpack_packages() {
+	echo "unpacking $unpacked"
+	mkdir "$tmp/debs"
+	(cd "$tmp/debs" && apt-get download -qq $unpacked >"$tmp/apt" 2>&1) || { cat "$tmp/apt" >&2 && die 'apt-get failed'; }
+	for deb in "$tmp"/debs/*.deb; do as_root dpkg -x "$deb" "$unpacked_in"; done
+	as_root touch "$unpacked_in/complete"
 }
 
 # fuzz_all builds one instrumented test binary a package that has targets, and

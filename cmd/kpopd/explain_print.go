@@ -75,6 +75,7 @@ type termsSays struct {
 	LoginDelay string `json:"login_delay,omitempty"`
 	Deletion   string `json:"deletion,omitempty"`
 	Quarantine string `json:"quarantine,omitempty"`
+	MarkSeen   string `json:"mark_seen,omitempty"`
 }
 
 type impersonateSays struct {
@@ -205,7 +206,7 @@ func (m *maildropSays) state() string {
 }
 
 func (x *termsSays) print(t table) {
-	for _, f := range [...][2]string{{"expire", x.Expire}, {"login_delay", x.LoginDelay}, {"deletion", x.Deletion}, {"quarantine", x.Quarantine}} {
+	for _, f := range [...][2]string{{"expire", x.Expire}, {"login_delay", x.LoginDelay}, {"deletion", x.Deletion}, {"quarantine", x.Quarantine}, {"mark_seen", x.MarkSeen}} {
 		if f[1] != "" {
 			t.row(f[0], f[1])
 		}

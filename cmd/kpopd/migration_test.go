@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"kpopd/maildrop/migrate"
@@ -188,4 +189,100 @@ func (m *migration) backToDovecot(d *daemon, extra string) {
 	}
 	m.at(old.POP3)
 	m.nothing()
+}
+
+// TestMigrateCourier moves from a Courier, whose Maildir stays where it is.
+func TestMigrateCourier(t *testing.T) {
+	t.Parallel()
+	m := newMigration(t)
+	d := m.start(t)
+	mail, users := filepath.Join(m.Dir, "mail"), map[string]string{"bob": bobPassword}
+	old := testenv.StartCourier(t, mail, users)
+	m.at(old.POP3)
+	m.collects()
+	want := m.shown(old.POP3, nil)
+	verify := []string{"verify", "-config", m.config, "-url", "pop3://" + old.POP3, "-clear", "-password-file", m.write(t, "bob.secret", bobPassword+"\n"), "bob"}
+	if out := m.kpopd(1, verify...); !strings.Contains(out, "bob: < 5 UID5-") || !strings.Contains(out, "5 of 5 messages differ") {
+		t.Errorf("verify before the import: %s", out)
+	}
+	m.kpopd(0, "import", "-config", m.config, "-from", "courier", "bob")
+	m.kpopd(0, verify...)
+	old.Stop()
+	if got := m.shown(d.addrs["clear"], nil); !slices.Equal(got, want) {
+		t.Fatalf("got %q\nwant %q", got, want)
+	}
+	m.moved(d)
+	want = m.shown(d.addrs["clear"], nil)
+	m.kpopd(0, "export", "-config", m.config, "-to", "courier", "bob")
+	old = testenv.StartCourier(t, mail, users)
+	if got := m.shown(old.POP3, nil); !slices.Equal(got, want) {
+		t.Errorf("back at Courier:\n got %q\nwant %q", got, want)
+	}
+	m.at(old.POP3)
+	m.nothing()
+	d.stop(t)
+}
+
+// TestMigrateCyrus moves from a Cyrus, whose mail is copied: what it showed is
+// captured, and each message known again.
+func TestMigrateCyrus(t *testing.T) {
+	t.Parallel()
+	for _, format := range []string{"cyrus", "uidonly", "courier"} {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			m := newMigration(t)
+			old := testenv.StartCyrus(t, map[string]string{"bob": bobPassword, "cyrus": "master"}, "uidl_format: "+format+"\n")
+			m.moveToCyrus(old)
+			d := m.start(t)
+			m.at(old.POP3)
+			m.client.user = "user bob password '" + bobPassword + "' keep sslproto 'TLS1.2+' sslcertck sslcertfile " + m.write(t, "cyrus.pem", string(old.CA.PEM))
+			m.client.write(t)
+			m.client.poll(t).exits(t, 0)
+			if m.texts = m.client.got(t); len(m.texts) != 5 { // Cyrus has put lines on top
+				t.Fatalf("%d messages came", len(m.texts))
+			}
+			m.kpopd(0, m.cyrus(old, "capture", "-dir", m.Dir, "bob")...)
+			m.copyFrom(old)
+			m.kpopd(0, "import", "-config", m.config, "-from", "capture", "-file", filepath.Join(m.Dir, "%s.capture"), "bob")
+			out := m.kpopd(0, m.cyrus(old, "verify", "-config", m.config, "bob")...)
+			if !strings.Contains(out, "bob: 5 messages, all the same") {
+				t.Errorf("verify says %s", out)
+			}
+			old.Stop()
+			m.client.user = "user bob password '" + bobPassword + "' keep " + noTLS
+			m.moved(d)
+			d.stop(t)
+		})
+	}
+}
+
+// moveToCyrus gives Cyrus the mail that is in the Maildir.
+func (m *migration) moveToCyrus(c *testenv.Cyrus) {
+	m.Helper()
+	for _, text := range m.texts {
+		c.Deliver(m, "bob", text)
+	}
+	if err := os.RemoveAll(m.maildir); err != nil {
+		m.Fatal(err)
+	}
+}
+
+// cyrus is a command that logs in to Cyrus as an administrator for bob.
+func (m *migration) cyrus(c *testenv.Cyrus, command string, args ...string) []string {
+	m.Helper()
+	return append([]string{command, "-url", "pop3://" + c.POP3, "-ca-file", filepath.Join(m.Dir, "cyrus.pem"),
+		"-master", "cyrus", "-password-file", m.write(m, "master.secret", "master\n")}, args...)
+}
+
+// copyFrom copies bob's mail here, as another fetchmail gets it, in no order.
+func (m *migration) copyFrom(c *testenv.Cyrus) {
+	m.Helper()
+	_, port, _ := net.SplitHostPort(c.POP3)
+	copier := m.newFetchmail(m, "", "proto POP3 auth password port "+port, strings.Replace(m.client.user, " keep ", " keep fetchall ", 1))
+	copier.poll(m).exits(m, 0)
+	for _, text := range copier.got(m) {
+		if err := m.store().Deliver(m.Context(), "bob", strings.NewReader(text)); err != nil {
+			m.Fatal(err)
+		}
+	}
 }

@@ -18,7 +18,7 @@ import (
 func undeleteCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:      "undelete",
-		Usage:     "list the deleted messages of a maildrop that are in quarantine, or put them back",
+		Usage:     "list the deleted messages of a maildrop that are in quarantine or hidden, or put them back",
 		ArgsUsage: "MAILDROP",
 		Description: "kpopd undelete -config /etc/kpopd/kpopd.hcl alice\n" +
 			"kpopd undelete -config /etc/kpopd/kpopd.hcl -since 2h alice\n\n" +
@@ -110,23 +110,26 @@ func (m *mailroom) undelete(ctx context.Context, name string, want func(maildrop
 		}
 		switch {
 		case err == nil && len(uids) > 0:
-			err = fmt.Errorf("undelete: the quarantine of %q has no message %q", name, uids[0])
+			err = fmt.Errorf("undelete: %q has no deleted message %q", name, uids[0])
 		case err == nil && len(back) == 0:
-			err = fmt.Errorf("undelete: nothing of that is in the quarantine of %q", name)
+			err = fmt.Errorf("undelete: %q has no such deleted message", name)
 		}
 		return err
 	})
 }
 
-// printKept lists a quarantine.
+// printKept lists deleted messages.
 func printKept(w io.Writer, kept []maildrop.Kept) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	if len(kept) > 0 {
 		fmt.Fprintln(t, "deleted\tkept until\toctets\tunique-id")
 	}
 	for _, k := range kept {
-		fmt.Fprintln(t, strings.Join([]string{k.Deleted.UTC().Format(time.RFC3339), k.Until.Format(time.DateOnly),
-			fmt.Sprint(k.Size), k.UID}, "\t"))
+		deleted, until := k.Deleted.UTC().Format(time.RFC3339), k.Until.Format(time.DateOnly)
+		if k.Hidden {
+			deleted, until = "hidden", "-"
+		}
+		fmt.Fprintln(t, strings.Join([]string{deleted, until, fmt.Sprint(k.Size), k.UID}, "\t"))
 	}
 	return t.Flush()
 }

@@ -17,6 +17,7 @@ func (b *builder) policy(g auth.Grant) maildrop.Policy {
 	if a, ok := g.Terms.(*config.Account); ok {
 		p.LoginDelay = a.LoginDelay
 		p.Deletion, p.Keep = deletions[a.Deletion], a.Quarantine
+		p.MarkSeen = a.MarkSeen
 	}
 	if b.next.logins != nil {
 		p.Logins = loginsByPlace{b.next.logins, b.file.Maildrop.RelPath}
@@ -26,6 +27,7 @@ func (b *builder) policy(g auth.Grant) maildrop.Policy {
 
 var deletions = map[config.Deletion]maildrop.Deletion{
 	config.DeletionRemove:     maildrop.DeleteRemove,
+	config.DeletionHide:       maildrop.DeleteHide,
 	config.DeletionQuarantine: maildrop.DeleteQuarantine,
 }
 
@@ -79,6 +81,9 @@ func sayTerms(p maildrop.Policy) *termsSays {
 	}
 	if p.Deletion == maildrop.DeleteQuarantine {
 		says.Quarantine = fmt.Sprintf("%dd", p.Keep)
+	}
+	if p.MarkSeen {
+		says.MarkSeen = "true"
 	}
 	return says
 }

@@ -10,6 +10,7 @@ account {
   maildrop    = user
   login_delay = "1m"
   deletion    = "quarantine"
+  mark_seen   = true
 }
 retention {
   maildrops = ["archive"]

@@ -21,8 +21,9 @@ import (
 )
 
 // crashEnv makes the test binary a process that works on the Maildirs in the
-// current directory and may be killed: "deliver", "distribute", "update", "quarantine", which
-// is an update into that, "restore", "sweep", "cut", which ends without QUIT,
+// current directory and may be killed: "deliver", "distribute", "update",
+// "quarantine" or "hide", which is an update by that policy, "restore", "sweep",
+// "cut", which ends without QUIT,
 // "again", which does so after another session that is not traced, or "known",
 // which does so as a process that has not seen the Maildir before.
 const crashEnv = "KPOPD_TEST_CRASH"
@@ -87,7 +88,10 @@ func victim(ctx context.Context, work string) error {
 }
 
 // policies are those of the victims that update.
-var policies = map[string]maildrop.Policy{"quarantine": {Deletion: maildrop.DeleteQuarantine, Keep: 14}}
+var policies = map[string]maildrop.Policy{
+	"quarantine": {Deletion: maildrop.DeleteQuarantine, Keep: 14},
+	"hide":       {Deletion: maildrop.DeleteHide, MarkSeen: true},
+}
 
 // upkeep is what happens to a maildrop without a session.
 func upkeep(ctx context.Context, work string, locker *lease.Locker, store *maildir.Store) error {
@@ -168,7 +172,27 @@ func (s *scene) texts() []string {
 // for one that is not killed.
 func everyCall(t *testing.T, work string, setUp func(*scene), check func(*scene, *storetest.Trace)) {
 	t.Helper()
-	for n := 1; ; n++ {
+	everyCallFrom(t, 1, work, setUp, check)
+}
+
+// everyChange is everyCall from the first call on that changes the Maildir: what
+// is before is the same login for every kind of work.
+func everyChange(t *testing.T, work string, setUp func(*scene), check func(*scene, *storetest.Trace)) {
+	t.Helper()
+	s := newScene(t)
+	setUp(s)
+	first := slices.IndexFunc(s.run(work, 0).Calls, func(c storetest.Call) bool {
+		return slices.Contains([]string{"mkdirat", "renameat2", "unlinkat"}, c.Name) && strings.Contains(c.Paths[0], "Maildir")
+	})
+	if first < 0 {
+		t.Fatal("nothing changes")
+	}
+	everyCallFrom(t, first, work, setUp, check)
+}
+
+func everyCallFrom(t *testing.T, n int, work string, setUp func(*scene), check func(*scene, *storetest.Trace)) {
+	t.Helper()
+	for ; ; n++ {
 		s := newScene(t)
 		setUp(s)
 		trace := s.run(work, n)
@@ -177,7 +201,7 @@ func everyCall(t *testing.T, work string, setUp func(*scene), check func(*scene,
 			t.Fatalf("killed at call %d of %v", n, trace.Calls)
 		}
 		if !trace.Killed {
-			t.Logf("%s: survived %d kills", work, n-1)
+			t.Logf("%s: killed at each call up to %d", work, n-1)
 			if n < 10 || trace.Output != done {
 				t.Fatalf("that is few; the victim said %q", trace.Output)
 			}

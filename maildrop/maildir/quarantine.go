@@ -57,7 +57,7 @@ func (b *box) quarantine(ctx context.Context, indexes []int, until time.Time) er
 
 // makeDay opens the quarantine of a day, which is made where it is missing.
 func (b *box) makeDay(name string) (day *durable.Dir, err error) {
-	err = b.store.walk(b.path, (*durable.Dir).Open, func(maildir *durable.Dir) error {
+	err = b.inMaildir(func(maildir *durable.Dir) error {
 		all, err := maildir.Make(quarantineName, 0o700)
 		if err != nil {
 			return err

@@ -17,21 +17,26 @@ import (
 	"kpopd/maildrop/uidl"
 )
 
-// The suite holds whatever becomes of deleted messages.
-func TestStoreWithQuarantine(t *testing.T) {
-	storetest.TestStore(t, func(t *testing.T) storetest.Instance {
-		root := t.TempDir()
-		return storetest.Instance{
-			Store: newStore(root),
-			Again: func(*testing.T) maildrop.Store { return newStore(root) },
-			Disturb: func(t *testing.T, name string) {
-				if err := disturb(filepath.Join(root, name, "Maildir")); err != nil {
-					t.Error(err)
+// The suite holds whatever becomes of deleted messages, and when messages are
+// marked.
+func TestStoreByPolicy(t *testing.T) {
+	for name, policy := range policies {
+		t.Run(name, func(t *testing.T) {
+			storetest.TestStore(t, func(t *testing.T) storetest.Instance {
+				root := t.TempDir()
+				return storetest.Instance{
+					Store: newStore(root),
+					Again: func(*testing.T) maildrop.Store { return newStore(root) },
+					Disturb: func(t *testing.T, name string) {
+						if err := disturb(filepath.Join(root, name, "Maildir")); err != nil {
+							t.Error(err)
+						}
+					},
+					Policy: policy,
 				}
-			},
-			Policy: policies["quarantine"],
-		}
-	})
+			})
+		})
+	}
 }
 
 // delete deletes messages by number, on a policy's terms.
@@ -311,7 +316,7 @@ var fiveTexts = []string{"1\n", "2\n", "3\n", "3\n", "4\n", "5\n"}
 // A crash at any system call of a QUIT that moves messages to the quarantine
 // leaves each file in one place.
 func TestCrashInQuarantine(t *testing.T) {
-	everyCall(t, "quarantine", five, func(s *scene, trace *storetest.Trace) {
+	everyChange(t, "quarantine", five, func(s *scene, trace *storetest.Trace) {
 		s.want(s.everything(), fiveTexts)
 		got := s.texts()
 		if trace.Output == done {
@@ -330,7 +335,7 @@ func TestCrashInRestore(t *testing.T) {
 		five(s)
 		s.must(s.delete(policies["quarantine"], doomed...))
 	}
-	everyCall(t, "restore", setUp, func(s *scene, trace *storetest.Trace) {
+	everyChange(t, "restore", setUp, func(s *scene, trace *storetest.Trace) {
 		s.want(s.everything(), fiveTexts)
 		if trace.Output == done {
 			s.want(s.texts(), []string{"1\n", "2\n", "3\n", "4\n", "5\n"})
@@ -352,7 +357,7 @@ func TestCrashInSweep(t *testing.T) {
 			s.put("kpopd-quarantine/"+day+"/1.q", day)
 		}
 	}
-	everyCall(t, "sweep", setUp, func(s *scene, trace *storetest.Trace) {
+	everyChange(t, "sweep", setUp, func(s *scene, trace *storetest.Trace) {
 		got := s.everything()
 		kept := slices.DeleteFunc(slices.Clone(got), func(text string) bool {
 			return slices.Contains([]string{"1\n", "2\n", "3\n", "4\n", "2000-01-01"}, text)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +32,16 @@ func (s *Store) Kept(ctx context.Context, l maildrop.Lease) ([]maildrop.Kept, er
 		return nil
 	})
 	slices.SortStableFunc(all, func(a, b maildrop.Kept) int { return a.Deleted.Compare(b.Deleted) })
+	if err != nil {
+		return all, err
+	}
+	err = s.inMaildirOf(l, func(maildir *durable.Dir) error {
+		hidden, _, err := hiddenIn(maildir)
+		for _, base := range slices.Sorted(maps.Keys(hidden)) {
+			all = append(all, hidden[base])
+		}
+		return err
+	})
 	return all, err
 }
 
@@ -48,6 +59,9 @@ func (s *Store) Restore(ctx context.Context, l maildrop.Lease, want func(maildro
 	r := &restorer{want: want, present: map[string]bool{}}
 	defer r.dirs.close()
 	err := s.eachDay(ctx, l, r.restoreDay)
+	if err == nil {
+		err = s.inMaildirOf(l, r.unhide)
+	}
 	if err != nil {
 		err = fmt.Errorf("restore %q: %w", l.Name(), err)
 	}
@@ -66,11 +80,7 @@ func (s *Store) eachDay(ctx context.Context, l maildrop.Lease, fn func(maildir, 
 	if err := maildrop.Live(l); err != nil {
 		return err
 	}
-	path, err := s.path(l.Name())
-	if err != nil {
-		return err
-	}
-	err = s.walk(path, (*durable.Dir).Open, func(maildir *durable.Dir) error {
+	return s.inMaildirOf(l, func(maildir *durable.Dir) error {
 		ids, err := uidl.Load(maildir)
 		if err != nil {
 			return err
@@ -95,6 +105,15 @@ func (s *Store) eachDay(ctx context.Context, l maildrop.Lease, fn func(maildir, 
 		}
 		return errors.Join(errs...)
 	})
+}
+
+// inMaildirOf calls fn with the Maildir that l locks, if there is one.
+func (s *Store) inMaildirOf(l maildrop.Lease, fn func(*durable.Dir) error) error {
+	path, err := s.path(l.Name())
+	if err != nil {
+		return err
+	}
+	err = s.walk(path, (*durable.Dir).Open, fn)
 	if errors.Is(err, errNoMaildir) {
 		return nil
 	}
@@ -197,4 +216,31 @@ func (r *restorer) restore(day *durable.Dir, file string) error {
 		to.name = base + ":2,"
 	}
 	return day.Move(file, r.dirs[to.in], to.name)
+}
+
+// unhide shows the hidden messages again that are wanted.
+func (r *restorer) unhide(maildir *durable.Dir) error {
+	hidden, ids, err := hiddenIn(maildir)
+	if err != nil {
+		return err
+	}
+	var back []maildrop.Kept
+	for _, base := range slices.Sorted(maps.Keys(hidden)) {
+		k := hidden[base]
+		if !r.want(k) {
+			continue
+		}
+		if err := ids.Hide(base, k.UID, false); err != nil {
+			return err
+		}
+		back = append(back, k)
+	}
+	if len(back) == 0 {
+		return nil
+	}
+	if err := ids.Store(maildir); err != nil {
+		return err
+	}
+	r.back = append(r.back, back...)
+	return nil
 }

@@ -244,9 +244,4 @@ func filesIn(day *durable.Dir) ([]string, error) {
 func secondsOf(base string) int64 { return int64(min(timeOf(base), 1<<40)) }
 
 // uidBy returns the unique-id of the message with this base name.
-func uidBy(ids *uidl.List, base string) string {
-	if row, ok := ids.Find(base); ok {
-		return row.UID
-	}
-	return uidOf(base)
-}
+func uidBy(ids *uidl.List, base string) string { return (&listing{ids: ids}).uid(base) }

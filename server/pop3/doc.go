@@ -13,7 +13,8 @@
 //   - RFC 3206, [SYS/TEMP], [SYS/PERM], [AUTH]
 //   - RFC 5034, AUTH, with security layers (RFC 4422 §3.7); in KPOP, EXTERNAL
 //     for the ticket's principal
-//   - RFC 6856, UTF8 and LANG, with names and passwords in UTF-8
+//   - RFC 6856, UTF8 and LANG, with names and passwords in UTF-8, languages by
+//     lookup (RFC 4647 §3.4), and surrogates (RFC 6858)
 //   - RFC 8314 §4, no password in the clear unless told so
 //   - SDPS, of Demon Internet: USER user@host, *ENV
 //   - KPOP: a Kerberos 5 sendauth exchange in front of the session

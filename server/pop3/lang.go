@@ -83,19 +83,9 @@ func matchLanguage(lang, preferred string) (language, bool) {
 				return l, true
 			}
 		}
-		lang = shorterRange(lang)
+		lang = lang[:max(0, strings.LastIndexByte(lang, '-'))]
 	}
 	return language{}, false
-}
-
-// shorterRange takes the last subtag away, and then one of a single character,
-// which has no meaning without what followed it (RFC 4647 §3.4).
-func shorterRange(lang string) string {
-	lang = lang[:max(0, strings.LastIndexByte(lang, '-'))]
-	if n := len(lang); n >= 2 && lang[n-2] == '-' {
-		lang = lang[:n-2]
-	}
-	return lang
 }
 
 // isLanguageRange reports whether s is a basic language range (RFC 4647 §2.1),

@@ -191,6 +191,9 @@ func (s *session) update(ctx context.Context) error {
 	before := s.drop.Count()
 	left, _ := s.drop.Stat()
 	err := s.drop.Update(ctx)
+	if err := s.drop.MarkSeen(ctx); err != nil {
+		s.c.Log().WarnContext(ctx, "messages could not be marked as seen", "maildrop", s.drop.Name(), "err", err)
+	}
 	// The lock is free before the client hears of it: it may come right back.
 	s.release()
 	if before == left && err == nil {

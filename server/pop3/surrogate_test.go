@@ -132,9 +132,11 @@ func TestSurrogateIsRead(t *testing.T) {
 func TestSurrogateWithoutRoom(t *testing.T) {
 	for text, want := range map[string]string{
 		"Subject: Grüße\n\n": "Subject: Gr____e\r\n\r\n",
-		"From: Jörg <jo@example.test>, \"J. (Ö)\" <jörg@example.test>\n\n": "From: J__rg <jo@example.test>, \"J. (__)\" <j__rg_exam@invalid>\r\n\r\n",
-		"To: ü@ü, \xfc@x.example, müller\n\n":                              "To: _____, __x@invalid, m__ller\r\n\r\n",
-		"A: ü\n\n":                                                         "X:   \r\n\r\n",
+		"From: Jörg <jo@example.test>, \"J. (Ö)\" <jörg@example.test>\n\n":             "From: J__rg <jo@example.test>, \"J. (__)\" <j__rg_exam@invalid>\r\n\r\n",
+		"To: ü@ü, \xfc@x.example, müller\n\n":                                          "To: _____, __x@invalid, m__ller\r\n\r\n",
+		"X-A: 0123456789\nSubject: Grüße\n\n":                                          "Subject: =?utf-8?b?R3LDvMOfZQ==?=\r\n\r\n", // 17 octets, as are needed
+		"X-A: 012345678\nSubject: Grüße\n\n":                                           "X-A: 012345678\r\nSubject: Gr____e\r\n\r\n",
+		"A: ü\n\n":                                                                     "X:   \r\n\r\n",
 		"X-A: 0123456789012345678901\nTo: bob\nSubject: Grüße\nFrom: Müller <a@b>\n\n": "To:             bob\r\nSubject: =?utf-8?b?R3LDvMOfZQ==?=\r\nFrom: M__ller <a@b>\r\n\r\n",
 	} {
 		got, ok, err := pop3.Surrogate(text)

@@ -81,6 +81,7 @@ func (s *session) retr(ctx context.Context, args []string) error {
 		return err
 	}
 	s.stats.retrieved++
+	s.drop.Seen(n)
 	return nil
 }
 
