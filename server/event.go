@@ -29,6 +29,9 @@ const (
 	EventExpired  EventKind = "expired"
 	EventPurged   EventKind = "purged"
 	EventRestored EventKind = "restored"
+	// EventAccepted is that an administrator has accepted other unique-ids in a
+	// maildrop than were served last.
+	EventAccepted EventKind = "accepted"
 )
 
 // An Event is something that an operator wants to know, once. No field may

@@ -272,6 +272,66 @@ func TestFolder(t *testing.T) {
 	}
 }
 
+// TestUIDLStorm renames all files of a maildrop, as no client could bear: it is
+// refused and the log says why, until they are back or it is accepted.
+func TestUIDLStorm(t *testing.T) {
+	s := newSite(t)
+	s.write(t, "users", "bob:{PLAIN}"+bobPassword+"\n")
+	s.deliver(t, "bob", 12)
+	conf := s.config(t)
+	d := startDaemon(t, conf)
+	session := func() string {
+		c := dial(t, d.addrs["clear"])
+		defer c.Close()
+		c.line()
+		c.ok("USER bob")
+		got := c.say("PASS %s", bobPassword)
+		if strings.HasPrefix(got, "+OK") {
+			c.ok("QUIT")
+		}
+		return got
+	}
+	session()
+	rename := func(from, to string) {
+		files, err := filepath.Glob(filepath.Join(s.Dir, "mail/bob/Maildir/*/*"))
+		if err != nil || len(files) != 12 {
+			t.Fatal(files, err)
+		}
+		for _, file := range files {
+			if err := os.Rename(file, strings.Replace(file, from, to, 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	rename(",S=", ",X,S=")
+	for range 2 {
+		if got := session(); !strings.HasPrefix(got, "-ERR [SYS/TEMP]") {
+			t.Errorf("with other names: %s", got)
+		}
+	}
+	rec := d.log.await(t, "refused", func(rec map[string]any) bool { return rec["reason"] == "unique-ids-would-change" })
+	if err, _ := rec["err"].(string); !strings.Contains(err, "12 of the 12") {
+		t.Errorf("the log says %v", rec)
+	}
+	rename(",X,S=", ",S=")
+	if got := session(); !strings.HasPrefix(got, "+OK") {
+		t.Errorf("with the old names again: %s", got)
+	}
+	rename(",S=", ",X,S=")
+	if got := session(); !strings.HasPrefix(got, "-ERR [SYS/TEMP]") {
+		t.Errorf("with other names again: %s", got)
+	}
+	for _, want := range []string{"bob: its next session is served", "bob: nothing is remembered"} {
+		var out, stderr strings.Builder
+		if code := run([]string{"kpopd", "uidl", "accept", "-config", conf, "bob"}, &out, &stderr); code != exitOK || !strings.HasPrefix(out.String(), want) {
+			t.Fatalf("uidl accept: %d, %s%s, want %s", code, &out, &stderr, want)
+		}
+	}
+	if got := session(); !strings.HasPrefix(got, "+OK") {
+		t.Errorf("accepted: %s", got)
+	}
+}
+
 // TestStateStays moves the state directory at a reload, which is refused.
 func TestStateStays(t *testing.T) {
 	s := newSite(t)

@@ -28,6 +28,7 @@ func uidlCommand(stdout, stderr io.Writer) *cli.Command {
 			uidlImportCommand(stdout, stderr),
 			uidlVerifyCommand(stdout, stderr),
 			uidlExportCommand(stdout, stderr),
+			uidlAcceptCommand(stdout, stderr),
 		},
 	}
 }

@@ -174,12 +174,18 @@ const markSize = 512
 // How lines end makes no difference. It is never 0.
 func Mark(head []byte) uint32 {
 	sum := uint32(0)
-	for line := range bytes.SplitAfterSeq(head[:min(len(head), markSize)], []byte("\n")) {
-		line, _ := bytes.CutSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
-		sum = crc32.Update(crc32.Update(sum, castagnoli, line), castagnoli, []byte("\n"))
+	for head = head[:min(len(head), markSize)]; ; {
+		line, rest, more := bytes.Cut(head, newline)
+		sum = crc32.Update(sum, castagnoli, bytes.TrimSuffix(line, carriage))
+		if sum = crc32.Update(sum, castagnoli, newline); !more {
+			break
+		}
+		head = rest
 	}
 	return max(sum, 1)
 }
+
+var newline, carriage = []byte("\n"), []byte("\r")
 
 // maxUID is the longest unique-id of RFC 1939 §7.
 const maxUID = 70

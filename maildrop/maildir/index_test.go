@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -18,12 +19,14 @@ import (
 // settle makes everything in the Maildir as old as it has to be for an index to
 // trust it, without waiting: the kernel gives a directory the time of its last
 // change, which then is in the past.
-func (f *fixture) settle() {
-	f.Helper()
+func (f *fixture) settle() { settle(f, f.dir) }
+
+func settle(t testing.TB, dir string) {
+	t.Helper()
 	for {
 		young := false
 		for _, sub := range []string{"new", "cur", "kpopd-uidl"} {
-			info, err := os.Stat(filepath.Join(f.dir, sub))
+			info, err := os.Stat(filepath.Join(dir, sub))
 			young = young || err == nil && time.Since(info.ModTime()) < 25*time.Millisecond
 		}
 		if !young {
@@ -74,6 +77,34 @@ func TestCallsOfALogin(t *testing.T) {
 			t.Errorf("%s: %v", work, many)
 		}
 		t.Logf("%s: %d calls: %v", work, total, many)
+	}
+}
+
+// TestHundredThousand: a maildrop of 100,000 messages takes some 10 MB, however
+// it was opened, and a session that finds it unchanged takes next to nothing.
+func TestHundredThousand(t *testing.T) {
+	const messages, octets = 100_000, 64 + 24 + 24 // of names and in tables
+	root, dir := fill(t, messages, sizedName), t.TempDir()
+	settle(t, filepath.Join(root, "alice", "Maildir"))
+	before := heap()
+	for _, kind := range []string{"cold", "known"} {
+		store := newIndexed(root, dir)
+		d := openAlice(t, store)
+		if n, size := d.Stat(); n != messages || size != messages*4160 {
+			t.Errorf("%s: STAT %d %d", kind, n, size)
+		}
+		used := heap() - before
+		t.Logf("%s: %d octets a message", kind, used/messages)
+		if used > messages*octets*3/2 {
+			t.Errorf("%s: %d octets a message", kind, used/messages)
+		}
+		again := openAlice(t, store)
+		if more := heap() - before - used; int64(more) > messages {
+			t.Errorf("%s: a second session takes %d octets", kind, more)
+		}
+		again.Close()
+		d.Close()
+		runtime.KeepAlive(store)
 	}
 }
 

@@ -131,21 +131,35 @@ func (e *entry) measure(file *durable.File, told told, buf []byte) error {
 		return err
 	}
 	e.mark, e.flags = index.Mark(head[:n]), e.flags|sized|sure
-	credible := told.ok && told.size >= octets && told.size <= 2*octets
-	if octets > smallText && credible {
-		var last [1]byte
-		if n, err := file.ReadAt(last[:], octets-1); err != nil || n == 1 && last[0] == '\n' {
-			if e.size = told.size; told.ready && octets == told.size {
-				e.flags |= wireReady
-			}
-			return err
-		}
+	var whole maildrop.Meter
+	if int64(n) == octets {
+		whole.Write(head)
+	} else if ok, err := told.holds(file, octets); err != nil {
+		return err
+	} else if ok {
+		e.found(told.size, told.ready && octets == told.size)
+		return nil
+	} else if _, err := whole.ReadFrom(&text{file, octets}); err != nil {
+		return err
 	}
-	var ready bool
-	if e.size, ready, err = maildrop.Measure(&text{file, octets}); ready {
+	e.found(whole.Size(), whole.WireReady())
+	return nil
+}
+
+// holds reports whether a large file can have the wire size that is told of it.
+func (t told) holds(file *durable.File, octets int64) (bool, error) {
+	if !t.ok || octets <= smallText || t.size < octets || t.size > 2*octets {
+		return false, nil
+	}
+	var last [1]byte
+	n, err := file.ReadAt(last[:], octets-1)
+	return n == 1 && last[0] == '\n', err
+}
+
+func (e *entry) found(size int64, ready bool) {
+	if e.size = size; ready {
 		e.flags |= wireReady
 	}
-	return err
 }
 
 // relocate finds where those went that measureAll did not find, all in one

@@ -28,7 +28,24 @@ func baseOfBytes(name []byte) []byte {
 // name itself where it fits RFC 1939 §7, else as [maildrop.Escape] maps it. Two
 // base names never share one.
 func uidOf(base string) string {
+	if isPlain(base) {
+		return base
+	}
 	return maildrop.Escape(base, maxUID, func(c byte) bool { return c >= 0x21 && c <= 0x7e })
+}
+
+// isPlain reports whether a base name is a unique-id as it stands. Of a million
+// nearly all are.
+func isPlain(base string) bool {
+	if len(base) > maxUID {
+		return false
+	}
+	for i := range len(base) {
+		if c := base[i]; c < 0x21 || c > 0x7e || c == '%' {
+			return false
+		}
+	}
+	return true
 }
 
 // timeOf returns the delivery time in seconds that a Maildir name begins with;

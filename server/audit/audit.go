@@ -7,7 +7,8 @@
 //	seq          its number since the process began; one that is missing was lost
 //	event        "login", "refused", "impersonation", "update", "end" or "delivery"; and
 //	             "expired", "purged" or "restored", of one message, whose
-//	             unique-id is in uid, on no connection
+//	             unique-id is in uid, and "accepted", of a maildrop's unique-ids,
+//	             on no connection
 //	conn         the connection, as the log names it
 //	listener     the listener's name
 //	address      the client's, with its port; "unix" on a Unix socket
