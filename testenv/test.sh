@@ -194,6 +194,8 @@ fi
 step 'go build, static' build
 # Most tests wait for other programs most of the time.
 step 'go test -race' env CGO_ENABLED=1 go test -race -timeout 15m -parallel 4 ./...
+# The benchmark beside Dovecot: the least of it, so that it can be run at any time.
+step 'beside Dovecot' go test ./cmd/kpopd -run '^$' -benchtime 1x -bench 'BesideDovecot/(First|Warm|Retr|Drain)/(sized|4kb)/(^1000$|tls)'
 if docker_answers; then
 	step 'clients with the KDC in a container' env CGO_ENABLED=1 KPOPD_TESTENV=docker \
 		go test -race -count=1 -run '^(TestFetchmail|TestSendauth|TestRefusedKDC|TestOtherRealm|TestRotation)' ./cmd/kpopd
