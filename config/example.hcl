@@ -407,6 +407,7 @@ account {
 # "kpopd expire -config FILE -dry-run" prints what is due, and without -dry-run removes
 # it; a maildrop that is open is left for the next time. With sweep_interval the
 # server does it itself. The log and the audit file have a line for each message.
+# cmd/kpopd/RETENTION.md has the details.
 #sweep_interval = "12h" # 1m to 168h; absent: only "kpopd expire" removes
 
 retention {
@@ -485,3 +486,27 @@ throttle {
 audit {
   file = "/var/log/kpopd/audit.log"
 }
+
+# Or one file for each maildrop, as in /var/mail. Other programs may deliver to the
+# file and read it, if they lock it in the same ways.
+#
+# format: how a line that begins with "From " is told from the beginning of a
+# message. It cannot be seen in a file, so it is that of the delivery agents:
+# "mboxrd", where ">From " is quoted too, serves for most; "mboxo", where it is not;
+# "mboxcl" and "mboxcl2", which have a Content-Length.
+# uidl: "x-uidl" takes the unique-id from that header field; "uw" makes it of X-IMAP
+# or X-IMAPbase and X-UID, as UW's and Panda's ipop3d did. A message without gets a
+# digest of what mail programs do not change; "digest" looks at no field.
+# locks: any of "fcntl", "flock", "dotlock", and "dotlock_try", which goes without
+# a lock file where the directory does not let us make one.
+# rewrite: "auto" removes messages by a new file, where that keeps owner, mode and
+# attributes and a dotlock keeps others away; "in-place" never does, for programs
+# that keep the file open. Either way a crash loses nothing.
+#     maildrop "mbox" {
+#       path         = "/var/mail/${maildrop}"
+#       format       = "mboxrd"
+#       uidl         = "x-uidl"
+#       locks        = ["fcntl", "dotlock"]
+#       lock_timeout = "30s" # then the maildrop is in use; 1s to 10m
+#       rewrite      = "auto"
+#     }

@@ -33,6 +33,9 @@ type Maildrop struct {
 	// "maildir" has it. Default: as it comes.
 	SaveCRLF bool
 
+	// Mbox is what only an "mbox" has.
+	Mbox Mbox
+
 	// path is what follows the root, with ${maildrop}. Required.
 	path  hclsyntax.Expression
 	funcs map[string]function.Function
@@ -57,7 +60,13 @@ func (f *File) readMaildrop(d *decoder, b *hclsyntax.Block) {
 			may("folder_separator", value(oneOf(&m.FolderSeparator, "+", "=", "~", "#"))),
 			may("uidl_change_limit", value(percent(&m.UIDLChangeLimit, 1))))
 	}
+	if m.Kind == "mbox" {
+		fields = append(fields, m.Mbox.fields()...)
+	}
 	m.Place = d.block(b, schema{what: "maildrop", fields: fields})
+	if m.Kind == "mbox" && whole != nil {
+		m.Mbox.check(d, m)
+	}
 	if whole == nil {
 		return
 	}

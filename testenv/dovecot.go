@@ -90,23 +90,7 @@ func openDovecot(c DovecotConfig) (*Dovecot, error) {
 }
 
 func (d *Dovecot) start(ctx context.Context, c DovecotConfig) (err error) {
-	if d.CA, err = NewCA(); err != nil {
-		return err
-	}
-	cert, err := d.CA.Server("localhost", "127.0.0.1")
-	if err != nil {
-		return err
-	}
-	users := ""
-	for name, password := range c.Users {
-		users += name + ":{PLAIN}" + password + "\n"
-	}
-	err = errors.Join(
-		os.Chmod(d.dir, 0o755), // its login processes are another user's
-		os.WriteFile(d.path("users"), []byte(users), 0o644),
-		os.WriteFile(d.path("cert.pem"), cert.Cert, 0o600),
-		os.WriteFile(d.path("key.pem"), cert.Key, 0o600))
-	if err != nil {
+	if err := d.write(c.Users); err != nil {
 		return err
 	}
 	owner, err := giveToMail(c.Mail)
@@ -128,6 +112,26 @@ func (d *Dovecot) start(ctx context.Context, c DovecotConfig) (err error) {
 		}
 	}
 	return nil
+}
+
+// write writes what the configuration names.
+func (d *Dovecot) write(all map[string]string) (err error) {
+	if d.CA, err = NewCA(); err != nil {
+		return err
+	}
+	cert, err := d.CA.Server("localhost", "127.0.0.1")
+	if err != nil {
+		return err
+	}
+	users := ""
+	for name, password := range all {
+		users += name + ":{PLAIN}" + password + "\n"
+	}
+	return errors.Join(
+		os.Chmod(d.dir, 0o755), // its login processes are another user's
+		os.WriteFile(d.path("users"), []byte(users), 0o644),
+		os.WriteFile(d.path("cert.pem"), cert.Cert, 0o600),
+		os.WriteFile(d.path("key.pem"), cert.Key, 0o600))
 }
 
 func (d *Dovecot) path(name string) string { return filepath.Join(d.dir, name) }

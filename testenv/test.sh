@@ -13,9 +13,9 @@
 #
 # The services of those packages are not started: the tests run servers of
 # their own, on loopback, out of temporary directories. That of Active Directory
-# has ports below 1024 and files of several owners, so that its tests pass only
-# where root runs them. Where a Docker engine
-# answers, the tests use it as well.
+# has ports below 1024 and files of several owners, and Cyrus files of a user of
+# its own, so that their tests pass only where root runs them. Where a Docker
+# engine answers, the tests use it as well.
 set -eu
 
 fuzztime=10s staticcheck= install=yes
@@ -52,8 +52,8 @@ as_root() {
 packages='ca-certificates curl cyrus-clients cyrus-common dovecot-imapd dovecot-pop3d faketime fetchmail gcc getmail6
 	gsasl krb5-admin-server krb5-kdc krb5-user ldap-utils ldb-tools libauthen-sasl-perl libc6-dev
 	libcourier-unicode4 libgssapi-perl libgssapi3-heimdal libidn12 libio-socket-ssl-perl libkrb5-dev
-	libnet-ssleay-perl libsasl2-modules-db libsasl2-modules-gssapi-mit libwrap0 mpop openssl perl python3
-	samba-ad-dc samba-ad-provision sasl2-bin slapd socat strace'
+	liblockfile-bin libnet-ssleay-perl libsasl2-modules-db libsasl2-modules-gssapi-mit libwrap0 mpop mutt openssl perl
+	procmail python3 samba-ad-dc samba-ad-provision sasl2-bin slapd socat strace'
 
 # Debian installs one POP3 server and no other beside it, and one mail transfer
 # agent, which may be this machine's own: of these packages the programs are
@@ -184,7 +184,7 @@ if [ -n "$install" ]; then
 	say 'Debian packages'
 	install_packages
 fi
-[ "$(id -u)" = 0 ] || say 'Not root: the tests against an Active Directory domain controller will fail.'
+[ "$(id -u)" = 0 ] || say 'Not root: the tests against an Active Directory domain controller and against Cyrus will fail.'
 docker_answers || say 'No Docker engine answers: the tests run their servers natively only.'
 step 'gofmt' format
 step 'go vet' go vet ./...

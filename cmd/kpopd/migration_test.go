@@ -205,7 +205,10 @@ func TestMigrateCourier(t *testing.T) {
 	if out := m.kpopd(1, verify...); !strings.Contains(out, "bob: < 5 UID5-") || !strings.Contains(out, "5 of 5 messages differ") {
 		t.Errorf("verify before the import: %s", out)
 	}
-	m.kpopd(0, "import", "-config", m.config, "-from", "courier", "bob")
+	if out := m.kpopd(1, "import", "-config", m.config, "-from", "courier", "bob"); !strings.Contains(out, "5 messages were shown here with other unique-ids already") {
+		t.Errorf("import of what was shown: %s", out)
+	}
+	m.kpopd(0, "import", "-replace", "-config", m.config, "-from", "courier", "bob")
 	m.kpopd(0, verify...)
 	old.Stop()
 	if got := m.shown(d.addrs["clear"], nil); !slices.Equal(got, want) {
@@ -242,6 +245,10 @@ func TestMigrateCyrus(t *testing.T) {
 				t.Fatalf("%d messages came", len(m.texts))
 			}
 			m.kpopd(0, m.cyrus(old, "capture", "-dir", m.Dir, "bob")...)
+			m.interrupted()
+			if out := m.kpopd(0, m.cyrus(old, "capture", "-dir", m.Dir, "bob")...); out != "bob: 5 messages, 2 of them known from before\n" {
+				t.Errorf("capture says %s", out)
+			}
 			m.copyFrom(old)
 			m.kpopd(0, "import", "-config", m.config, "-from", "capture", "-file", filepath.Join(m.Dir, "%s.capture"), "bob")
 			out := m.kpopd(0, m.cyrus(old, "verify", "-config", m.config, "bob")...)
@@ -285,4 +292,20 @@ func (m *migration) copyFrom(c *testenv.Cyrus) {
 			m.Fatal(err)
 		}
 	}
+}
+
+// interrupted leaves what a capture leaves that is killed at the third message.
+func (m *migration) interrupted() {
+	m.Helper()
+	name := filepath.Join(m.Dir, "bob.capture")
+	f, err := os.Open(name)
+	if err != nil {
+		m.Fatal(err)
+	}
+	defer f.Close()
+	old, err := migrate.ReadCapture(name, f)
+	if err != nil || os.Remove(name) != nil {
+		m.Fatal(err)
+	}
+	m.write(m, "bob.part", fmt.Sprintf("%s %s\n%s %s\n%s", old[0].Header, old[0].UID, old[1].Header, old[1].UID, old[2].Header[:7]))
 }

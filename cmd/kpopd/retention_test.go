@@ -289,3 +289,23 @@ func (s *site) writeOld(t testing.TB, name, file string) {
 		t.Fatal(err)
 	}
 }
+
+// Who is not the server's user leaves its state alone.
+func TestSameUser(t *testing.T) {
+	dir, others := t.TempDir(), "/" // root's
+	if os.Geteuid() == 0 {
+		others = t.TempDir()
+		if err := os.Chown(others, 12345, 12345); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := sameUser(dir); err != nil {
+		t.Errorf("in one's own: %v", err)
+	}
+	if err := sameUser(filepath.Join(dir, "none")); err != nil {
+		t.Errorf("where there is none: %v", err)
+	}
+	if err := sameUser(others); err == nil || !strings.Contains(err.Error(), "belongs to the user") {
+		t.Errorf("in another's: %v", err)
+	}
+}

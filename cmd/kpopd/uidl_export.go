@@ -33,18 +33,13 @@ func uidlExportCommand(stdout, stderr io.Writer) *cli.Command {
 		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
 			e := &exporter{out: stdout, to: cmd.String("to"), partial: cmd.Bool("partial")}
 			path, err := oneConfig(cmd)
-			switch {
-			case err != nil:
-				return err
-			case e.to != "dovecot" && e.to != "courier" && e.to != "capture":
-				return usagef("uidl export: -to %s: not one of dovecot, courier, capture", e.to)
-			case e.to == "capture" && cmd.String("dir") == "":
-				return usagef("uidl export: -to capture needs -dir DIR")
+			if err == nil {
+				err = e.open(cmd.String("dir"))
 			}
-			if dir := cmd.String("dir"); dir != "" {
-				if e.dir, err = durable.Open(dir); err != nil {
-					return err
-				}
+			if err != nil {
+				return err
+			}
+			if e.dir != nil {
 				defer e.dir.Close()
 			}
 			if e.mailroom, err = openMailroom(path, stderr); err != nil {
@@ -63,6 +58,19 @@ type exporter struct {
 	to      string
 	partial bool
 	out     io.Writer
+}
+
+// open checks where to write, and opens it.
+func (e *exporter) open(dir string) (err error) {
+	switch {
+	case e.to != "dovecot" && e.to != "courier" && e.to != "capture":
+		return usagef("uidl export: -to %s: not one of dovecot, courier, capture", e.to)
+	case dir != "":
+		e.dir, err = durable.Open(dir)
+	case e.to == "capture":
+		return usagef("uidl export: -to capture needs -dir DIR")
+	}
+	return err
 }
 
 // run exports one maildrop.

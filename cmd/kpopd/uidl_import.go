@@ -27,19 +27,10 @@ func uidlImportCommand(stdout, stderr io.Writer) *cli.Command {
 			"NAMEs are maildrops, whose mail is here already. The unique-ids are written into\n" +
 			"the Maildir, file kpopd-uidl. Exits with 1 where a message would not keep its own.\n\n" +
 			"From dovecot and courier, the Maildir brings the old server's own file along.\n" +
-			"From capture, -file says where the files of 'kpopd uidl capture' are, and\n" +
-			"messages are found by size and header: those that are not certain are listed.",
-		Flags: []cli.Flag{
-			configFlag(),
-			&cli.StringFlag{Name: "from", Usage: "the old `SERVER`: dovecot, courier, capture"},
-			&cli.StringFlag{Name: "file", Usage: "the old server's `FILE`, %s in it being NAME; absent: the one in the Maildir"},
-			&cli.StringFlag{Name: "pop3-uidl-format", Value: migrate.DefaultFormat, Usage: "what Dovecot had as pop3_uidl_format, a `FORMAT`"},
-			&cli.StringFlag{Name: "pop3-uidl-duplicates", Value: "allow", Usage: "what Dovecot had as pop3_uidl_duplicates: `allow` or rename"},
-			&cli.StringFlag{Name: "pop3-deleted-flag", Usage: "what Dovecot had as pop3_deleted_flag, a `KEYWORD`: its messages are hidden"},
-			&cli.BoolFlag{Name: "partial", Usage: "write what is certain, though some messages would not keep their unique-ids"},
-			&cli.BoolFlag{Name: "replace", Usage: "write other unique-ids than an import before"},
-			&cli.BoolFlag{Name: "dry-run", Usage: "write nothing"},
-		},
+			"From capture, -file says where the files of 'kpopd uidl capture' are, and from uw\n" +
+			"where the mboxes are that UW imapd or Panda kept; messages are found by size and\n" +
+			"header: those that are not certain are listed.",
+		Flags: importFlags(),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			im := &importer{out: stdout, from: cmd.String("from"), path: cmd.String("file"), hidden: cmd.String("pop3-deleted-flag"),
 				partial: cmd.Bool("partial"), replace: cmd.Bool("replace"), dry: cmd.Bool("dry-run")}
@@ -59,6 +50,20 @@ func uidlImportCommand(stdout, stderr io.Writer) *cli.Command {
 	}
 }
 
+func importFlags() []cli.Flag {
+	return []cli.Flag{
+		configFlag(),
+		&cli.StringFlag{Name: "from", Usage: "the old `SERVER`: dovecot, courier, tpop3d, uw, capture"},
+		&cli.StringFlag{Name: "file", Usage: "the old server's `FILE`, %s in it being NAME; absent: the one in the Maildir"},
+		&cli.StringFlag{Name: "pop3-uidl-format", Value: migrate.DefaultFormat, Usage: "what Dovecot had as pop3_uidl_format, a `FORMAT`"},
+		&cli.StringFlag{Name: "pop3-uidl-duplicates", Value: "allow", Usage: "what Dovecot had as pop3_uidl_duplicates: `allow` or rename"},
+		&cli.StringFlag{Name: "pop3-deleted-flag", Usage: "what Dovecot had as pop3_deleted_flag, a `KEYWORD`: its messages are hidden"},
+		&cli.BoolFlag{Name: "partial", Usage: "write what is certain, though some messages would not keep their unique-ids"},
+		&cli.BoolFlag{Name: "replace", Usage: "write other unique-ids than an import before, or than clients were shown here"},
+		&cli.BoolFlag{Name: "dry-run", Usage: "write nothing"},
+	}
+}
+
 // An importer is one call of uidl import.
 type importer struct {
 	*mailroom
@@ -71,17 +76,21 @@ type importer struct {
 // settings reads and checks what the flags say of the old server.
 func (im *importer) settings(cmd *cli.Command) (err error) {
 	switch im.from {
-	case "dovecot", "courier":
-	case "capture":
+	case "dovecot", "courier", "tpop3d":
+	case "capture", "uw":
 		if im.path == "" {
-			return usagef("uidl import: -from capture needs -file DIR/%%s.capture")
+			return usagef("uidl import: -from %s needs -file FILE, %%s in it being NAME", im.from)
 		}
 	case "":
 		return usagef("uidl import: -from SERVER is needed")
 	default:
-		return usagef("uidl import: -from %s: not one of dovecot, courier, capture", im.from)
+		return usagef("uidl import: -from %s: not one of dovecot, courier, tpop3d, uw, capture", im.from)
 	}
-	if im.dovecot.Format, err = migrate.ParseFormat(cmd.String("pop3-uidl-format")); err != nil {
+	format := cmd.String("pop3-uidl-format")
+	if im.from == "uw" && !cmd.IsSet("pop3-uidl-format") {
+		format = migrate.UWFormat
+	}
+	if im.dovecot.Format, err = migrate.ParseFormat(format); err != nil {
 		return usageError{fmt.Errorf("uidl import: %w", err)}
 	}
 	switch d := cmd.String("pop3-uidl-duplicates"); d {
@@ -124,10 +133,37 @@ func (im *importer) locked(ctx context.Context, name string) error {
 	if err == nil {
 		err = r.Keep(before, im.replace)
 	}
+	if err == nil && !im.replace {
+		err = im.unserved(name, r.List)
+	}
 	if err != nil || im.dry {
 		return err
 	}
 	return r.List.Store(dir)
+}
+
+// unserved refuses a list that gives other unique-ids to messages than clients
+// were shown here last.
+func (im *importer) unserved(name string, list *uidl.List) error {
+	place, err := im.file.Maildrop.RelPath(name)
+	if err != nil {
+		return err
+	}
+	last := im.parts.indexes.Get(place)
+	if last == nil {
+		return nil
+	}
+	others := 0
+	for i, m := range last.Messages() {
+		base, _, _ := strings.Cut(last.Name(i), ":")
+		if row, ok := list.Find(base); ok && row.UID != m.UID {
+			others++
+		}
+	}
+	if others > 0 {
+		return fmt.Errorf("%d messages were shown here with other unique-ids already; nothing is written without -replace", others)
+	}
+	return nil
 }
 
 // find finds the old unique-ids.
@@ -140,25 +176,34 @@ func (im *importer) find(ctx context.Context, name string, m *migrate.Maildir) (
 			return err
 		}
 	}
+	copied := false
 	switch im.from {
-	case "courier":
-		err = im.read(name, m.Dir, "courierpop3dsizelist", keep(migrate.ReadSizeList))
 	case "dovecot":
 		old, err = im.dovecotMessages(name, m)
+	case "courier":
+		err = im.read(name, m.Dir, "courierpop3dsizelist", keep(migrate.ReadSizeList))
+	case "tpop3d":
+		old = migrate.DigestNames(m.Messages())
+	case "uw":
+		copied, err = true, im.read(name, m.Dir, "", keep(im.readMbox))
 	case "capture":
-		if err = im.read(name, m.Dir, "", keep(migrate.ReadCapture)); err != nil {
-			return nil, err
-		}
-		local, err := m.Look(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return migrate.Match(old, local)
+		copied, err = true, im.read(name, m.Dir, "", keep(migrate.ReadCapture))
 	}
 	if err != nil {
 		return nil, err
 	}
-	return migrate.ByName(old, m.Messages())
+	if !copied {
+		return migrate.ByName(old, m.Messages())
+	}
+	local, err := m.Look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return migrate.Match(old, local)
+}
+
+func (im *importer) readMbox(name string, r io.Reader) ([]migrate.Old, error) {
+	return migrate.ReadMbox(name, r, im.dovecot.Format)
 }
 
 func (im *importer) dovecotMessages(name string, m *migrate.Maildir) (old []migrate.Old, err error) {

@@ -14,28 +14,44 @@ import (
 	"kpopd/maildrop"
 	"kpopd/maildrop/index"
 	"kpopd/maildrop/maildir"
+	"kpopd/maildrop/mbox"
 )
 
 // maildrops builds the store.
 func (b *builder) maildrops() {
 	m := &b.file.Maildrop
-	if m.Kind != "maildir" {
-		b.absent(m.Header, "A maildrop of the kind "+m.Kind)
-		return
-	}
 	if info, err := os.Stat(m.Root); err != nil {
 		b.fail(m.At("path"), "The root of all maildrops cannot be used: %v", err)
 	} else if !info.IsDir() {
 		b.fail(m.At("path"), "The root of all maildrops, %s, is not a directory", m.Root)
 	}
 	b.next.indexes = cmp.Or(b.old.indexes, &index.Cache{Path: filepath.Join(b.file.StateDir, "index"), Log: b.log})
-	b.store = &maildir.Store{Root: m.Root, SaveCRLF: m.SaveCRLF, Index: b.next.indexes, Storm: m.UIDLChangeLimit, Path: func(name string) (string, error) {
+	path := func(name string) (string, error) {
 		rel, err := m.RelPath(name)
 		if err != nil {
 			return "", fmt.Errorf("%w: %w", maildrop.ErrName, err)
 		}
 		return rel, nil
-	}}
+	}
+	if m.Kind == "mbox" {
+		b.store = b.mbox(path)
+		return
+	}
+	b.store = &maildir.Store{Root: m.Root, SaveCRLF: m.SaveCRLF, Index: b.next.indexes, Storm: m.UIDLChangeLimit, Path: path}
+}
+
+// mbox builds a store of files.
+func (b *builder) mbox(path func(string) (string, error)) *mbox.Store {
+	m := &b.file.Maildrop
+	s := &mbox.Store{
+		Root: m.Root, Path: path, StateDir: b.file.StateDir, Log: b.log,
+		Format: mbox.Format(m.Mbox.Format), UIDs: mbox.UIDs(m.Mbox.UIDL), Rewrite: mbox.Rewrite(m.Mbox.Rewrite),
+		LockTimeout: m.Mbox.LockTimeout,
+	}
+	for _, l := range m.Mbox.Locks {
+		s.Locks = append(s.Locks, mbox.Lock(l))
+	}
+	return s
 }
 
 // accounts are the configuration's account rules for one listener.

@@ -72,11 +72,11 @@ func (c *Cache) Get(name string) *Index {
 		file, err = identify(shard, fileName(name))
 	}
 	if x := c.find(name, file); x != nil || shard == nil || file == (identity{}) {
-		c.report(err)
+		c.report(err, false)
 		return x
 	}
 	x, err := read(shard, name)
-	if c.report(err); err != nil {
+	if c.report(err, false); err != nil {
 		return nil
 	}
 	c.keep(name, x, file)
@@ -91,13 +91,13 @@ func (c *Cache) Put(name string, x *Index) {
 	}
 	shard, err := c.shard(name, true)
 	if shard == nil {
-		c.report(err)
+		c.report(err, false)
 		c.keep(name, x, identity{})
 		return
 	}
 	defer shard.Close()
 	err = write(shard, name, encode(name, x))
-	c.report(err)
+	c.report(err, err == nil)
 	file, _ := identify(shard, fileName(name))
 	if err == nil && file == (identity{}) {
 		c.drop(name) // somebody forgot it this moment
@@ -175,9 +175,10 @@ func (c *Cache) remove(e *list.Element) {
 	c.octets -= k.index.memory()
 }
 
-// report logs why files cannot be used, when that begins. A file that is no
-// index is made anew, and says nothing of the next.
-func (c *Cache) report(err error) {
+// report logs why files cannot be used, when that begins; it is over when one
+// has been written. A file that is no index is made anew, and says nothing of
+// the next.
+func (c *Cache) report(err error, written bool) {
 	log := c.Log
 	if log == nil {
 		log = slog.Default()
@@ -191,7 +192,7 @@ func (c *Cache) report(err error) {
 	}
 	c.mu.Lock()
 	first := err != nil && !c.broken
-	c.broken = err != nil
+	c.broken = err != nil || c.broken && !written
 	c.mu.Unlock()
 	if first {
 		log.Error("indexes of maildrops cannot be kept: every login reads its maildrop", "err", err)

@@ -213,6 +213,33 @@ func TestUnusable(t *testing.T) {
 	}
 }
 
+// TestUnwritable: where files can be read and not written, memory is ahead of
+// them, and the log says so once; when they can be again, the next time too.
+func TestUnwritable(t *testing.T) {
+	dir := t.TempDir()
+	c, log := newCache(dir)
+	c.Put("alice", build("0"))
+	obstacle := filepath.Join(filepath.Dir(file(t, dir)), "~alice")
+	for round := 1; round <= 2; round++ {
+		if err := os.Mkdir(obstacle, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			c.Put("alice", build(fmt.Sprint(i), some...))
+			want(t, c.Get("alice"), fmt.Sprint(i), some...)
+		}
+		if lines := strings.Count(log.String(), "\n"); lines != round {
+			t.Errorf("log of %d lines: %s", lines, log)
+		}
+		if err := os.Remove(obstacle); err != nil {
+			t.Fatal(err)
+		}
+		c.Put("alice", build("written", some...))
+		other, _ := newCache(dir)
+		want(t, other.Get("alice"), "written", some...)
+	}
+}
+
 // TestRemoved: an administrator may remove everything while the server runs.
 func TestRemoved(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "index")

@@ -48,9 +48,9 @@ func (b *box) hide(ctx context.Context, maildir *durable.Dir, indexes []int) err
 	return ids.Store(maildir)
 }
 
-// pruneHidden drops the rows of hidden messages that somebody has removed since,
-// lest the list grow for ever. Rows that say more than that stay: their messages
-// may be in quarantine.
+// pruneHidden drops the rows of messages that were hidden and that somebody has
+// removed since, lest the list grow for ever. Rows that give a message another
+// unique-id, or an order, stay: it may be in quarantine.
 func (b *box) pruneHidden(ids *uidl.List) error {
 	there := make(map[string]bool)
 	if err := b.dirs.scan(func(_ folder, name []byte) { there[string(baseOfBytes(name))] = true }); err != nil {
@@ -58,7 +58,7 @@ func (b *box) pruneHidden(ids *uidl.List) error {
 	}
 	ids.Prune(func(base string) bool {
 		row, _ := ids.Find(base)
-		return there[base] || !row.Hidden || row.Order > 0 || row.UID != uidOf(base)
+		return there[base] || row.Order > 0 || row.UID != uidOf(base)
 	})
 	return nil
 }

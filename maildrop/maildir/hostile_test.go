@@ -36,6 +36,10 @@ func TestHostileFiles(t *testing.T) {
 		}
 	}
 	f.want(f.uids(), []string{"5.good"})
+	f.indexed()
+	for range 3 {
+		f.want(f.uids(), []string{"5.good"})
+	}
 }
 
 // Something else took the place of a message after the listing.
@@ -46,7 +50,10 @@ func TestReplacedMessage(t *testing.T) {
 		"directory": func(path string) error { return os.Mkdir(path, 0o700) },
 	} {
 		f := newFixture(t)
+		f.indexed()
 		f.put("new/1.a", "one\n")
+		f.settle()
+		f.list()
 		d := f.open()
 		path := filepath.Join(f.dir, "new/1.a")
 		f.must(os.Remove(path))

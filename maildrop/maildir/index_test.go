@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -272,6 +274,37 @@ func TestIndexInMotion(t *testing.T) {
 	if n := len(f.list()); n != messages+40 {
 		t.Errorf("in the end %d messages", n)
 	}
+}
+
+// TestDeliveryWhileOpening: a session sees all that was delivered before it
+// began, whatever is delivered while it opens the maildrop, and nothing that an
+// earlier one saw is missing.
+func TestDeliveryWhileOpening(t *testing.T) {
+	f := newFixture(t)
+	f.indexed()
+	const messages = 150
+	var delivered atomic.Int64
+	var deliverer sync.WaitGroup
+	deliverer.Go(func() {
+		for range messages {
+			if err := f.store.Deliver(t.Context(), "alice", strings.NewReader("x\n")); err != nil {
+				t.Error(err)
+			}
+			delivered.Add(1)
+		}
+	})
+	var seen []string
+	for last := false; !last; {
+		before := int(delivered.Load())
+		last = before == messages
+		now := f.uids()
+		if len(now) < before || len(now) < len(seen) || !slices.Equal(now[:len(seen)], seen) {
+			t.Errorf("%d messages of %d, %d of which were there before", len(now), before, len(seen))
+			break
+		}
+		seen = now
+	}
+	deliverer.Wait()
 }
 
 // The suite, with an index that each process shares.

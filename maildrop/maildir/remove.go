@@ -24,9 +24,12 @@ func (b *box) Remove(ctx context.Context, indexes []int) error {
 }
 
 // forget takes messages that were removed from what was served last: nobody
-// wonders that they are gone. What could not be removed is looked at again.
+// wonders that they are gone. Of a few it does not: what is gone is no storm as
+// long as nothing comes back, and the next session finds out. What could not be
+// removed is looked at again.
 func (b *box) forget(indexes []int) {
-	if b.store.Index == nil {
+	const few = 8 // less than one of so many
+	if b.store.Index == nil || len(indexes)*few < b.index.Len() {
 		return
 	}
 	removed := make([]bool, b.index.Len())

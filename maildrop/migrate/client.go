@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -49,19 +50,16 @@ func Dial(ctx context.Context, l Login) (*Client, error) {
 	if c.timeout == 0 {
 		c.timeout = 2 * time.Minute
 	}
-	host, port, config := l.URL.Hostname(), l.URL.Port(), l.TLS.Clone()
+	config := l.TLS.Clone()
 	if config == nil {
 		config = &tls.Config{}
 	}
-	config.ServerName, config.MinVersion = host, tls.VersionTLS12
-	ports := map[string]string{"pop3": "110", "pop3s": "995"}
-	if ports[l.URL.Scheme] == "" || host == "" {
-		return nil, fmt.Errorf("%s: neither pop3s://HOST nor pop3://HOST", l.URL.Redacted())
+	config.ServerName, config.MinVersion = l.URL.Hostname(), tls.VersionTLS12
+	addr, err := address(l.URL)
+	if err != nil {
+		return nil, err
 	}
-	if port == "" {
-		port = ports[l.URL.Scheme]
-	}
-	conn, err := (&net.Dialer{Timeout: c.timeout}).DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+	conn, err := (&net.Dialer{Timeout: c.timeout}).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
@@ -81,6 +79,15 @@ func Dial(ctx context.Context, l Login) (*Client, error) {
 		return nil, fmt.Errorf("%s: %w", l.URL.Host, err)
 	}
 	return c, nil
+}
+
+// address returns where the server of a URL listens.
+func address(u *url.URL) (string, error) {
+	port := map[string]string{"pop3": "110", "pop3s": "995"}[u.Scheme]
+	if port == "" || u.Hostname() == "" {
+		return "", fmt.Errorf("%s: neither pop3s://HOST nor pop3://HOST", u.Redacted())
+	}
+	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port)), nil
 }
 
 func (c *Client) use(conn net.Conn) {

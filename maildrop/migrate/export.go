@@ -27,35 +27,37 @@ func WriteUIDList(w io.Writer, all []Export, before *UIDList, validity uint32) e
 	for i, e := range all {
 		at[e.Base] = i
 	}
-	var last uint32
-	out := bufio.NewWriter(w)
 	var lines []string
-	add := func(r UIDRecord, i int) {
-		e, guid := all[i], ""
-		if r.GUID != "" {
-			guid = " G" + r.GUID
-		}
-		lines = append(lines, fmt.Sprintf("%d P%s O%d W%d%s :%s\n", r.UID, e.UID, i+1, e.Size, guid, e.Base))
-	}
+	last := before.Next - min(before.Next, 1) // no UID comes twice
 	for _, r := range before.Records {
-		last = r.UID
+		last = max(last, r.UID)
 		if i, ok := at[r.Base]; ok {
-			add(r, i)
+			lines = append(lines, all[i].uidLine(r, i))
 			delete(at, r.Base)
 		}
 	}
-	last = max(last, before.Next-min(before.Next, 1)) // no UID comes twice
 	for i, e := range all {
 		if _, missing := at[e.Base]; missing {
 			last++
-			add(UIDRecord{UID: last}, i)
+			lines = append(lines, e.uidLine(UIDRecord{UID: last}, i))
 		}
 	}
-	fmt.Fprintf(out, "3 V%d N%d%s\n", before.Validity, max(last+1, before.Next), before.guid())
+	out := bufio.NewWriter(w)
+	fmt.Fprintf(out, "3 V%d N%d%s\n", before.Validity, last+1, before.guid())
 	for _, line := range lines {
 		_, _ = out.WriteString(line) // Flush tells
 	}
 	return out.Flush()
+}
+
+// uidLine is the line of the message at index i, which has the UID and the GUID
+// of r.
+func (e *Export) uidLine(r UIDRecord, i int) string {
+	guid := ""
+	if r.GUID != "" {
+		guid = " G" + r.GUID
+	}
+	return fmt.Sprintf("%d P%s O%d W%d%s :%s\n", r.UID, e.UID, i+1, e.Size, guid, e.Base)
 }
 
 func (l *UIDList) guid() string {

@@ -2,6 +2,8 @@ package migrate
 
 import (
 	"context"
+	"crypto/md5"
+	"encoding/hex"
 	"errors"
 	"io"
 	"io/fs"
@@ -124,6 +126,17 @@ func (m *Maildir) look(f file, l *Local) error {
 		l.Size, _, err = maildrop.Measure(r)
 		return err
 	})
+}
+
+// DigestNames returns what tpop3d showed of a Maildir: each unique-id is the MD5
+// of a base name.
+func DigestNames(local []Local) []Old {
+	old := make([]Old, len(local))
+	for i, l := range local {
+		sum := md5.Sum([]byte(l.Base))
+		old[i] = Old{UID: hex.EncodeToString(sum[:]), Base: l.Base}
+	}
+	return old
 }
 
 // WithFlag returns which messages have a flag in their files' names, by base

@@ -24,6 +24,9 @@ type Instance struct {
 	// may change about messages while sessions go on, such as flags. nil:
 	// nothing can be.
 	Disturb func(t *testing.T, name string)
+	// Keep returns what the store makes of a text that is delivered, where its
+	// format cannot hold any text. nil: it comes back octet for octet.
+	Keep func(text string) string
 	// Policy is on what terms sessions have maildrops. The suite holds on all.
 	Policy maildrop.Policy
 }
@@ -80,6 +83,14 @@ func (s *suite) again() maildrop.Store {
 		return s.Store
 	}
 	return s.Again(s.T)
+}
+
+// keep returns what a session retrieves of a text that was delivered.
+func (s *suite) keep(text string) string {
+	if s.Keep == nil {
+		return text
+	}
+	return s.Keep(text)
 }
 
 func (s *suite) disturb(name string) {

@@ -31,5 +31,12 @@ var Texts = map[string]string{
 	"LF at 64 KiB":      strings.Repeat("z", 64<<10-1) + "\n.end\n",
 	"exactly 64 KiB":    strings.Repeat("z", 64<<10-1) + "\n",
 	"many short lines":  strings.Repeat("\n", 200_000),
+	"From lines":        "From a@b Tue Nov 24 12:10:45 2026\n>From b\nSubject: x\n\nFrom a@b Tue Nov 24 12:10:45 2026\n>>From \n>\nFrom\n From x\n",
+	"From, CRLF":        "Subject: x\r\n\r\nFrom a@b Tue Nov 24 12:10:45 2026\r\n\r\nFrom me\r\n",
+	"many quotes":       "x: y\n\n" + strings.Repeat(">", 100_000) + "From me\n" + strings.Repeat(">", 65536) + "\n>>Fro",
+	"blank lines":       "x: y\n\n\n\nz\n\n\n",
+	"blank, CRLF":       "\r\n\r\nz\r\n\r\n",
+	"status":            "Subject: x\nStatus: RO\nX-UIDL: same\n folded\nX-Status: D\nContent-Length: 3\nX-Other: y\n\nStatus: body\n",
+	"status only":       "Status: RO\n",
 	"only dots":         strings.Repeat(".\r\n", 50_000),
 }
