@@ -242,7 +242,7 @@ func (d *Dir) join(name string) string { return d.path + "/" + name }
 
 // check refuses everything but one plain path component.
 func (d *Dir) check(op, name string) error {
-	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
+	if name == "" || name == "." || name == ".." || strings.IndexByte(name, '/') >= 0 || strings.IndexByte(name, 0) >= 0 {
 		return &fs.PathError{Op: op, Path: d.join(name), Err: unix.EINVAL}
 	}
 	return nil
