@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -234,6 +235,9 @@ func (p *tracee) enter() {
 	c := Call{Name: call.name}
 	for _, o := range call.operands {
 		c.Paths = append(c.Paths, p.path(info.args, o))
+	}
+	if strings.HasPrefix(c.Paths[0], "anon_inode:") {
+		return // the runtime wakes another thread, or not
 	}
 	p.Calls = append(p.Calls, c)
 }
