@@ -1,5 +1,10 @@
 package server
 
+const (
+	PieceSize = pieceSize
+	ChunkSize = chunkSize
+)
+
 // WireText appends text's lines on the wire to out, taking chunk octets at a
 // time, and returns it with their octets as WriteText counts them.
 func WireText(out, text []byte, chunk int, ready bool) ([]byte, int64) {

@@ -54,11 +54,11 @@ func naiveWireText(text []byte) (wire []byte, octets int64) {
 	return wire, octets + int64(len(wire))
 }
 
-// writeText has a session that sends r as a reply, and returns what comes of
-// it on both sides.
-func writeText(r io.Reader, ready bool) (got string, octets int64, err error) {
+// writeText has a session that sends r as a reply of as many octets as
+// announced, and returns what comes of it on both sides.
+func writeText(r io.Reader, ready bool, announced int64) (got string, octets int64, err error) {
 	f := newFixture(func(_ context.Context, c *server.Conn) error {
-		octets, err = c.WriteText(r, -1, ready)
+		octets, err = c.WriteText(r, announced, ready)
 		return err
 	})
 	c, _ := f.connect("192.0.2.1")
@@ -75,14 +75,14 @@ func TestWriteText(t *testing.T) {
 			"whole": strings.NewReader(text), "halves": iotest.HalfReader(strings.NewReader(text)),
 			"data with EOF": iotest.DataErrReader(strings.NewReader(text)),
 		} {
-			got, n, err := writeText(r, false)
+			got, n, err := writeText(r, false, -1)
 			if got != string(want)+".\r\n" || n != octets || err != nil {
 				t.Errorf("%s: %d octets of %d, %v", name, n, octets, err)
 			}
 		}
 	}
 	ready := strings.Repeat("0123456789abcdef\r\n", 20_000)
-	if got, n, err := writeText(strings.NewReader(ready), true); got != ready+".\r\n" || n != int64(len(ready)) || err != nil {
+	if got, n, err := writeText(strings.NewReader(ready), true, -1); got != ready+".\r\n" || n != int64(len(ready)) || err != nil {
 		t.Errorf("ready: %d octets, %v", n, err)
 	}
 }
@@ -91,7 +91,7 @@ func TestWriteText(t *testing.T) {
 func TestWriteTextFails(t *testing.T) {
 	broken := errors.New("broken")
 	r := io.MultiReader(strings.NewReader("one\n"), iotest.ErrReader(broken))
-	if got, n, err := writeText(r, false); !errors.Is(err, broken) || n != 5 || strings.Contains(got, ".") {
+	if got, n, err := writeText(r, false, -1); !errors.Is(err, broken) || n != 5 || strings.Contains(got, ".") {
 		t.Errorf("%q, %d, %v", got, n, err)
 	}
 }

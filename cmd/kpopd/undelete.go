@@ -46,11 +46,7 @@ func undeleteCommand(stdout, stderr io.Writer) *cli.Command {
 			if err != nil {
 				return err
 			}
-			room, err := openMailroom(path, stderr)
-			if err != nil {
-				return err
-			}
-			return firstError(room.undelete(ctx, cmd.Args().First(), want, uids, stdout), room.close())
+			return undelete(ctx, path, cmd.Args().First(), want, uids, stdout, stderr)
 		},
 	}
 }
@@ -89,6 +85,14 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 		}
 	}
 	return time.Time{}, usagef("undelete: -since %q is no time such as 2026-11-24, 2026-11-24T05:47:00Z or 2h", text)
+}
+
+func undelete(ctx context.Context, path, name string, want func(maildrop.Kept) bool, uids []string, stdout, stderr io.Writer) error {
+	room, err := openMailroom(path, stderr)
+	if err != nil {
+		return err
+	}
+	return firstError(room.undelete(ctx, name, want, uids, stdout), room.close())
 }
 
 // undelete lists, or restores what want accepts, among which are to be uids.

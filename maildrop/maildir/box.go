@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -169,31 +170,38 @@ func (b *box) file(i int) (*durable.File, int64, error) {
 }
 
 // locate opens the file of the message at index i where it was last; where it is
-// not there, where a scan finds its base name. A file may move again during the
-// scan.
+// not there, where a scan finds its base name: under several names, if it moves
+// meanwhile.
 func (b *box) locate(i int) (*durable.File, error) {
-	const attempts = 3
-	base := b.base(i)
+	const attempts = 8
+	base, at := b.base(i), []place{b.place(i)}
 	for range attempts {
-		p := b.place(i)
-		file, err := b.dirs[p.in].OpenFile(p.name, unix.O_RDONLY, 0)
-		if !gone(err) {
-			return file, vanished(err)
+		for _, p := range slices.Backward(at) {
+			file, err := b.dirs[p.in].OpenFile(p.name, unix.O_RDONLY, 0)
+			if !gone(err) {
+				b.movedTo(i, p)
+				return file, vanished(err)
+			}
 		}
 		found, err := b.find(map[string]bool{base: true})
 		if err != nil {
 			return nil, err
 		}
-		at := found[base]
-		if len(at) == 0 {
-			break
+		if at = found[base]; len(at) == 0 {
+			return nil, fmt.Errorf("%w: %s", maildrop.ErrVanished, base)
 		}
-		if b.moved == nil {
-			b.moved = make(map[int]place)
-		}
-		b.moved[i] = at[len(at)-1]
 	}
-	return nil, fmt.Errorf("%w: %s", maildrop.ErrVanished, base)
+	return nil, fmt.Errorf("%s: moves faster than it can be opened", base)
+}
+
+func (b *box) movedTo(i int, p place) {
+	if p == b.place(i) {
+		return
+	}
+	if b.moved == nil {
+		b.moved = make(map[int]place)
+	}
+	b.moved[i] = p
 }
 
 // find returns all places of the messages with these base names, in folders

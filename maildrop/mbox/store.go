@@ -68,7 +68,13 @@ func (s *Store) format() Format {
 }
 
 // made tells listings of differently configured stores apart.
-func (s *Store) made() string { return fmt.Sprintf("%s %s", s.format(), s.UIDs) }
+func (s *Store) made() string {
+	uids := s.UIDs
+	if uids == "" {
+		uids = ByHeader
+	}
+	return fmt.Sprintf("%s %s", s.format(), uids)
+}
 
 // Open returns a view of the mailbox that l locks. A mailbox that does not
 // exist is empty, and stays inexistent. ErrLocked: another program keeps its

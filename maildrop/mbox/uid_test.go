@@ -126,6 +126,10 @@ func TestTwins(t *testing.T) {
 	}
 	f.remove(3, 2)
 	f.want(f.uids(), got[1], again[3])
+	for _, format := range mbox.Formats { // the dialect was the wrong one
+		f.store.Format = format
+		f.want(f.uids(), got[1], again[3])
+	}
 	// Without an index the file tells as many unique-ids, by count.
 	f.forget()
 	f.want(f.uids(), got[1], got[0])

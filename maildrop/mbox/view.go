@@ -3,6 +3,7 @@ package mbox
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -154,8 +155,8 @@ func (x *index) view(file *durable.File) *view {
 }
 
 // readIndex returns the index, an empty one where there is none that can be
-// used. The unique-ids of one that was made by another configuration are of no
-// use, but which are gone is.
+// used. What was served in another dialect still has its unique-id; where those
+// came from elsewhere, only which are gone is of use.
 func (s *spot) readIndex() *index {
 	b, err := readFile(s.state, s.key+".index")
 	if err == nil && b == nil {
@@ -169,8 +170,12 @@ func (s *spot) readIndex() *index {
 		s.log().Warn("index of a mailbox not read", "file", s.path(), "err", err)
 		return new(index)
 	}
-	if x.made != s.store.made() {
-		return &index{gone: x.gone}
+	if made := s.store.made(); x.made != made {
+		_, was, _ := strings.Cut(x.made, " ")
+		if _, is, _ := strings.Cut(made, " "); was != is {
+			return &index{gone: x.gone}
+		}
+		return &index{made: x.made, entries: x.entries, gone: x.gone}
 	}
 	return x
 }

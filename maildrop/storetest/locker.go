@@ -284,23 +284,26 @@ func fenceRace(t *testing.T, ctx context.Context, a, b maildrop.Locker) {
 	}
 	stop := make(chan struct{})
 	var fencer sync.WaitGroup
-	fencer.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			if err := f.Fence(ctx, "alice", 0); err != nil && !errors.Is(err, maildrop.ErrNotLocked) {
-				t.Errorf("Fence: %v", err)
-			}
-		}
-	})
+	fencer.Go(func() { fenceUntil(t, ctx, f, stop) })
 	all.Wait()
 	close(stop)
 	fencer.Wait()
 	if held.Load() == 0 {
 		t.Error("nobody could ever hold it")
+	}
+}
+
+// fenceUntil takes the maildrop away from whoever has it, again and again.
+func fenceUntil(t *testing.T, ctx context.Context, f maildrop.Fencer, stop chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		if err := f.Fence(ctx, "alice", 0); err != nil && !errors.Is(err, maildrop.ErrNotLocked) {
+			t.Errorf("Fence: %v", err)
+		}
 	}
 }
 
