@@ -41,6 +41,11 @@ type Account struct {
 	// Quarantine is for how many days they are kept at least with
 	// DeletionQuarantine. Default: 14.
 	Quarantine int
+	// Quota is how many octets of mail the maildrop may hold, 1MiB to 65536GiB,
+	// when mail is delivered to it here, and QuotaMessages how many messages.
+	// Default: 0, no bound.
+	Quota         int64
+	QuotaMessages int
 	// MarkSeen: messages that were retrieved have the flag \Seen for IMAP after
 	// QUIT. Default: false.
 	MarkSeen bool
@@ -74,6 +79,8 @@ func (f *File) readAccount(d *decoder, b *hclsyntax.Block) {
 		may("allow_authzid_from", value(list(&a.AllowAuthzidFrom, origin))),
 		may("deletion", value(oneOf(&a.Deletion, DeletionRemove, DeletionHide, DeletionQuarantine))),
 		may("quarantine", value(days(&a.Quarantine, false))),
+		may("quota", value(size(&a.Quota, 1<<20, 1<<46))),
+		may("quota_messages", value(number(&a.QuotaMessages, 1, 1_000_000_000))),
 		may("mark_seen", value(boolean(&a.MarkSeen))),
 		may("login_delay", value(duration(&a.LoginDelay, time.Second, 24*time.Hour, ""))),
 	}})

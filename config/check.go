@@ -14,6 +14,7 @@ func (d *decoder) checkFile(f *File, implied bool) {
 	d.checkLocalUser(f)
 	d.checkAttrs(f)
 	d.checkRecorded(f)
+	d.checkQuotas(f)
 	d.checkRetentions(f)
 	if implied {
 		if f.TLS == nil {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -123,6 +124,34 @@ func (d *decoder) checkSocket(l *Listener) {
 	for _, name := range []string{"socket_mode", "socket_group"} {
 		if l.has(name) && l.Address.Network == "tcp" {
 			d.errorf(l.At(name), "Argument without effect", "It is for Unix sockets.")
+		}
+	}
+}
+
+// AsksDirectories reports whether a rule uses what only a directory knows of
+// somebody who has proven nothing: attributes or groups.
+func (f *File) AsksDirectories() bool {
+	for i := range f.Accounts {
+		a := &f.Accounts[i]
+		for _, e := range []*Expression{a.when, a.maildrop} {
+			if e != nil && (len(e.attrs) > 0 || slices.Contains(e.names, "groups")) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// checkQuotas checks that quotas can be kept.
+func (d *decoder) checkQuotas(f *File) {
+	if f.Maildrop.Kind != "mbox" {
+		return
+	}
+	for i := range f.Accounts {
+		for _, name := range []string{"quota", "quota_messages"} {
+			if a := &f.Accounts[i]; a.has(name) {
+				d.errorf(a.At(name), "Not for an mbox", "An mbox has no quota here: it is for maildrop \"maildir\".")
+			}
 		}
 	}
 }

@@ -382,8 +382,14 @@ account {
 # shows them; what was there so long goes with the next "kpopd expire", or
 # sweep_interval. "kpopd undelete" puts both back, with their unique-ids.
 # mark_seen: what was retrieved by RETR, not TOP, has the flag \Seen after QUIT.
+# quota: what the maildrop and its folders may hold when mail is delivered here, by LMTP
+# or "kpopd deliver"; other agents have their own. A message that would be too much is
+# refused, see over_quota. Usage is in the Maildir's maildirsize, as Courier, Exim and Dovecot
+# write it; what is in quarantine does not count.
 account {
   maildrop = lower(user)
+  #quota          = "2GiB" # 1MiB to 65536GiB; absent: none
+  #quota_messages = 100000
   #login_delay = "5m"         # 1s to 24h; absent: none
   #deletion    = "quarantine" # remove | hide | quarantine; absent: remove
   #quarantine  = "14d"        # "1d" to "3660d"; for deletion = "quarantine"

@@ -55,9 +55,10 @@ packages='ca-certificates curl cyrus-clients cyrus-common dovecot-imapd dovecot-
 	liblockfile-bin libnet-ssleay-perl libsasl2-modules-db libsasl2-modules-gssapi-mit libwrap0 mpop mutt openssl perl
 	procmail python3 samba-ad-dc samba-ad-provision sasl2-bin slapd socat strace'
 
-# Debian installs one POP3 server and no other beside it: of these packages the
-# programs are unpacked, where testenv/courier.go looks for them.
-unpacked='courier-authlib courier-pop cyrus-pop3d'
+# Debian installs one POP3 server and no other beside it, and one mail transfer
+# agent, which may be this machine's own: of these packages the programs are
+# unpacked, where testenv looks for them, and the libraries installed.
+unpacked='courier-authlib courier-pop cyrus-pop3d exim4-daemon-light postfix'
 unpacked_in=/usr/local/lib/kpopd-testenv
 
 docker_answers() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
@@ -80,7 +81,7 @@ install_packages() {
 		docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null || packages="$packages docker-compose"
 	fi
 	new=$(missing)
-	if [ -z "$new" ] && [ -e "$unpacked_in/complete" ]; then
+	if [ -z "$new" ] && all_unpacked; then
 		echo 'all there'
 		return
 	fi
@@ -97,15 +98,21 @@ install_packages() {
 		as_root rm -f "$policy"
 		posted=
 	fi
-	[ -e "$unpacked_in/complete" ] || unpack_packages
+	all_unpacked || unpack_packages
 }
+
+all_unpacked() { [ "$(cat "$unpacked_in/complete" 2>/dev/null)" = "$unpacked" ]; }
 
 unpack_packages() {
 	echo "unpacking $unpacked"
 	mkdir "$tmp/debs"
 	(cd "$tmp/debs" && apt-get download -qq $unpacked >"$tmp/apt" 2>&1) || { cat "$tmp/apt" >&2 && die 'apt-get failed'; }
+	libraries=$(for deb in "$tmp"/debs/*.deb; do dpkg-deb -f "$deb" Depends; done | tr , '\n' | sed -n 's/^ *\(lib[^ |]*\).*/\1/p')
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $libraries >"$tmp/apt" 2>&1 ||
+		{ cat "$tmp/apt" >&2 && die 'apt-get failed'; }
 	for deb in "$tmp"/debs/*.deb; do as_root dpkg -x "$deb" "$unpacked_in"; done
-	as_root touch "$unpacked_in/complete"
+	echo "$unpacked" >"$tmp/complete"
+	as_root install -m 644 "$tmp/complete" "$unpacked_in/complete"
 }
 
 # fuzz_all builds one instrumented test binary a package that has targets, and

@@ -31,6 +31,12 @@ var errReported = errors.New("reported")
 func run(args []string, stdout, stderr io.Writer) int {
 	err := program(stdout, stderr).Run(context.Background(), args)
 	var usage usageError
+	if exit, ok := errors.AsType[exitError](err); ok {
+		if !errors.Is(err, errReported) {
+			fmt.Fprintf(stderr, "kpopd: %v\n", err)
+		}
+		return exit.status
+	}
 	switch {
 	case err == nil:
 		return exitOK
@@ -68,6 +74,7 @@ func program(stdout, stderr io.Writer) *cli.Command {
 			serveCommand(stdout, stderr),
 			checkCommand(stdout, stderr),
 			explainCommand(stdout, stderr),
+			deliverCommand(os.Stdin, stderr),
 			locksCommand(stdout, stderr),
 			unlockCommand(stdout, stderr),
 			expireCommand(stdout, stderr),
@@ -80,6 +87,9 @@ func program(stdout, stderr io.Writer) *cli.Command {
 	}
 	for _, cmd := range append(root.Commands, root) {
 		cmd.OnUsageError = func(_ context.Context, _ *cli.Command, err error, _ bool) error {
+			if cmd.Name == "deliver" {
+				return exitError{exUsage, err}
+			}
 			return usageError{err}
 		}
 	}

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os/user"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"kpopd/auth"
 	"kpopd/config"
 	"kpopd/maildrop"
+	"kpopd/maildrop/durable"
 	"kpopd/server"
 	"kpopd/server/lmtp"
 )
@@ -92,17 +95,19 @@ type recipients struct {
 	accounts  auth.Accounts
 	lookup    func(context.Context, auth.Identity) (auth.Identity, error)
 	known     []auth.Finder
-	store     maildrop.Store
+	prober    maildrop.Prober
 	by        config.KnownBy
 	delimiter string
+	logins    bool // addresses are login names as they stand, whoever knows them
 }
 
 // resolver returns what says where the mail of an address goes.
 func (b *builder) resolver(l *config.Listener) func(context.Context, lmtp.Address, auth.Peer) (lmtp.Target, error) {
-	r := &recipients{accounts: b.accounts(l), lookup: b.lookup(), store: b.store, by: l.Recipients, delimiter: l.RecipientDelimiter}
+	r := &recipients{accounts: b.accounts(l), lookup: b.lookup(), prober: b.prober(), by: l.Recipients, delimiter: l.RecipientDelimiter}
 	if r.by == config.KnownUsers {
 		r.known = b.known
 	}
+	r.logins = l.Protocol == "" // of deliver, whose caller knows its users
 	return func(ctx context.Context, addr lmtp.Address, p auth.Peer) (lmtp.Target, error) {
 		ctx, cancel := context.WithTimeout(ctx, openTimeout)
 		defer cancel()
@@ -130,7 +135,16 @@ func (r *recipients) resolve(ctx context.Context, addr lmtp.Address, p auth.Peer
 			return lmtp.Target{}, err
 		}
 	}
-	return lmtp.Target{Maildrop: g.Maildrop}, nil
+	return lmtp.Target{Maildrop: g.Maildrop, Quota: quota(g)}, nil
+}
+
+// quota is what the rule that gave a maildrop lets it hold.
+func quota(g auth.Grant) maildrop.Quota {
+	a, ok := g.Terms.(*config.Account)
+	if !ok {
+		return maildrop.Quota{}
+	}
+	return maildrop.Quota{Octets: a.Quota, Messages: int64(a.QuotaMessages)}
 }
 
 // bare is an address without what follows the delimiter.
@@ -160,7 +174,11 @@ func (r *recipients) find(ctx context.Context, addr lmtp.Address, p auth.Peer) (
 			}
 		}
 	}
-	return recipientID(auth.Identity{User: addr.Local}, addr), false, nil
+	name := addr.Local
+	if r.logins {
+		name = names[0]
+	}
+	return recipientID(auth.Identity{User: name}, addr), false, nil
 }
 
 // recipientID is somebody as the account rules see a recipient.
@@ -183,13 +201,56 @@ var errNobody = auth.Refuse(auth.ErrUnknown, "unknown-recipient")
 
 // exists returns nil for a maildrop that is there.
 func (r *recipients) exists(ctx context.Context, name string) error {
-	prober, ok := r.store.(maildrop.Prober)
-	if !ok {
-		return errNobody
-	}
-	there, err := prober.Exists(ctx, name)
+	there, err := r.prober.Exists(ctx, name)
 	if err == nil && !there {
 		err = errNobody
+	}
+	return err
+}
+
+// prober is what tells whether a maildrop is there: the store, if it can, or
+// else its place.
+func (b *builder) prober() maildrop.Prober {
+	if p, ok := b.store.(maildrop.Prober); ok {
+		return p
+	}
+	return places{&b.file.Maildrop}
+}
+
+// places are those of maildrops that are files or directories.
+type places struct{ *config.Maildrop }
+
+// Exists implements [maildrop.Prober]. No link is followed.
+func (p places) Exists(_ context.Context, name string) (bool, error) {
+	rel, err := p.RelPath(name)
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", maildrop.ErrName, err)
+	}
+	dir, err := durable.Open(p.Root)
+	if err != nil {
+		return false, err
+	}
+	defer func() { dir.Close() }()
+	above, last := path.Split(rel)
+	for component := range strings.SplitSeq(strings.TrimSuffix(above, "/"), "/") {
+		if component == "" {
+			break
+		}
+		next, err := dir.Open(component)
+		if err != nil {
+			return false, ignore(err, fs.ErrNotExist)
+		}
+		dir.Close()
+		dir = next
+	}
+	_, err = dir.Lstat(last)
+	return err == nil, ignore(err, fs.ErrNotExist)
+}
+
+// ignore is err, unless it is that one.
+func ignore(err, that error) error {
+	if errors.Is(err, that) {
+		return nil
 	}
 	return err
 }

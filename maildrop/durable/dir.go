@@ -167,6 +167,19 @@ func (d *Dir) Replace(name, newname string) error {
 	return nil
 }
 
+// ReplaceIn gives the file called name the name newname in the directory to, on
+// the same file system, instead of whatever file had that. It is durable after
+// to.Sync.
+func (d *Dir) ReplaceIn(name string, to *Dir, newname string) error {
+	if err := errors.Join(d.check("rename", name), to.check("rename", newname)); err != nil {
+		return err
+	}
+	if err := retry(func() error { return unix.Renameat(d.fd, name, to.fd, newname) }); err != nil {
+		return &os.LinkError{Op: "rename", Old: d.join(name), New: to.join(newname), Err: err}
+	}
+	return nil
+}
+
 // Link gives the file called name another name, newname in the directory to,
 // on the same file system: EXDEV, EPERM or EMLINK where that cannot be. A file
 // that has that name already is left alone: [fs.ErrExist]. It is durable after

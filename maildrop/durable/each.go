@@ -28,6 +28,24 @@ var entries = sync.Pool{New: func() any { return new([entriesSize]byte) }}
 // a dot, in the directory's own order, from the start. The name is fn's until it
 // returns. [os.ReadDir] would sort and allocate what nobody wants sorted.
 func (d *Dir) Each(fn func(name []byte, kind Kind)) error {
+	return d.each(func(name []byte, kind Kind) {
+		if name[0] != '.' {
+			fn(name, kind)
+		}
+	})
+}
+
+// EachHidden is Each for the entries whose name begins with a dot, but for "."
+// and "..".
+func (d *Dir) EachHidden(fn func(name []byte, kind Kind)) error {
+	return d.each(func(name []byte, kind Kind) {
+		if name[0] == '.' && string(name) != "." && string(name) != ".." {
+			fn(name, kind)
+		}
+	})
+}
+
+func (d *Dir) each(fn func(name []byte, kind Kind)) error {
 	if d.read {
 		if _, err := unix.Seek(d.fd, 0, unix.SEEK_SET); err != nil {
 			return &fs.PathError{Op: "seek", Path: d.path, Err: err}
@@ -65,7 +83,7 @@ func eachIn(b []byte, fn func(name []byte, kind Kind)) {
 		if end := bytes.IndexByte(text, 0); end >= 0 {
 			text = text[:end]
 		}
-		if len(text) > 0 && text[0] != '.' {
+		if len(text) > 0 {
 			fn(text, Kind(b[kind]))
 		}
 		b = b[size:]

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -69,7 +70,7 @@ func (b *box) load(ctx context.Context, maildir *durable.Dir) error {
 		return err
 	}
 	d := recall(l, last)
-	if err := b.measure(ctx, l); err != nil {
+	if err := b.look(ctx, l); err != nil {
 		return err
 	}
 	if err := b.store.storm(l, d); err != nil {
@@ -79,6 +80,26 @@ func (b *box) load(ctx context.Context, maildir *durable.Dir) error {
 	b.more, b.index = l.more, l.index(before)
 	b.remember(b.index)
 	return nil
+}
+
+// unfinished is put behind a path to name what a login found out that ran out of
+// time. No path has it.
+const unfinished = "\x00unfinished"
+
+// look measures what is new. Where there is too much of it for one login, the
+// next one goes on from there.
+func (b *box) look(ctx context.Context, l *listing) error {
+	name := b.path + unfinished
+	before := b.store.Index.Get(name)
+	recall(l, before)
+	err := b.measure(ctx, l)
+	switch {
+	case err != nil && maildrop.Live(b.lease) == nil:
+		b.store.Index.Put(name, l.known())
+	case err == nil && before != nil:
+		_, _ = b.store.Index.Forget(name)
+	}
+	return err
 }
 
 // remember keeps what the next session is told. Who has lost the lock says
@@ -120,7 +141,7 @@ func (b *box) Remeasure(ctx context.Context, i int) error {
 		return fmt.Errorf("remeasure in %q: %w", b.lease.Name(), err)
 	}
 	defer file.Close()
-	size, ready, err := maildrop.Measure(&text{file, octets})
+	size, ready, err := maildrop.Measure(&patient{ctx, &text{file, octets}})
 	if err != nil {
 		return fmt.Errorf("remeasure in %q: %w", b.lease.Name(), err)
 	}
@@ -149,31 +170,38 @@ func (b *box) file(i int) (*durable.File, int64, error) {
 }
 
 // locate opens the file of the message at index i where it was last; where it is
-// not there, where a scan finds its base name. A file may move again during the
-// scan.
+// not there, where a scan finds its base name: under several names, if it moves
+// meanwhile.
 func (b *box) locate(i int) (*durable.File, error) {
-	const attempts = 3
-	base := b.base(i)
+	const attempts = 8
+	base, at := b.base(i), []place{b.place(i)}
 	for range attempts {
-		p := b.place(i)
-		file, err := b.dirs[p.in].OpenFile(p.name, unix.O_RDONLY, 0)
-		if !gone(err) {
-			return file, vanished(err)
+		for _, p := range slices.Backward(at) {
+			file, err := b.dirs[p.in].OpenFile(p.name, unix.O_RDONLY, 0)
+			if !gone(err) {
+				b.movedTo(i, p)
+				return file, vanished(err)
+			}
 		}
 		found, err := b.find(map[string]bool{base: true})
 		if err != nil {
 			return nil, err
 		}
-		at := found[base]
-		if len(at) == 0 {
-			break
+		if at = found[base]; len(at) == 0 {
+			return nil, fmt.Errorf("%w: %s", maildrop.ErrVanished, base)
 		}
-		if b.moved == nil {
-			b.moved = make(map[int]place)
-		}
-		b.moved[i] = at[len(at)-1]
 	}
-	return nil, fmt.Errorf("%w: %s", maildrop.ErrVanished, base)
+	return nil, fmt.Errorf("%s: moves faster than it can be opened", base)
+}
+
+func (b *box) movedTo(i int, p place) {
+	if p == b.place(i) {
+		return
+	}
+	if b.moved == nil {
+		b.moved = make(map[int]place)
+	}
+	b.moved[i] = p
 }
 
 // find returns all places of the messages with these base names, in folders

@@ -29,6 +29,7 @@ func (s *Store) Deliver(ctx context.Context, name string, msg io.Reader) error {
 // there.
 type delivery struct {
 	store         *Store
+	maildir       *durable.Dir
 	tmp, new, cur *durable.Dir
 }
 
@@ -40,7 +41,7 @@ func (s *Store) enter(name string, fn func(*delivery) error) error {
 	}
 	makeDir := func(d *durable.Dir, name string) (*durable.Dir, error) { return d.Make(name, 0o700) }
 	err = s.walk(path, makeDir, func(maildir *durable.Dir) error {
-		d := &delivery{store: s}
+		d := &delivery{store: s, maildir: maildir}
 		defer d.close()
 		if err := d.open(maildir); err != nil {
 			return err
@@ -114,6 +115,7 @@ func (d *delivery) publish(name string, m *maildrop.Meter, move func(name string
 		}
 		err := move(sized)
 		if err == nil {
+			addUsage(d.maildir, m.Octets(), 1)
 			return d.new.Sync()
 		}
 		if try == nameAttempts || !errors.Is(err, fs.ErrExist) {

@@ -70,7 +70,7 @@ func (o *original) distribute(ctx context.Context, all []maildrop.Delivery, errs
 	for i := 1; i < len(all); i++ {
 		errs[i] = o.store.enter(all[i].Name, func(d *delivery) error { return o.share(ctx, d, &all[i]) })
 	}
-	if err := accept(ctx, &all[0]); err != nil {
+	if err := o.admit(ctx, &all[0], o.meter.Octets()); err != nil {
 		return err
 	}
 	return o.move()
@@ -106,9 +106,17 @@ func accept(ctx context.Context, d *maildrop.Delivery) error {
 	return d.Accept()
 }
 
+// admit returns nil if a message of this size may have its place in the Maildir.
+func (d *delivery) admit(ctx context.Context, to *maildrop.Delivery, size int64) error {
+	if err := accept(ctx, to); err != nil {
+		return err
+	}
+	return d.fits(to.Quota, size)
+}
+
 // share delivers the original to another Maildir.
 func (o *original) share(ctx context.Context, d *delivery, to *maildrop.Delivery) error {
-	if err := accept(ctx, to); err != nil {
+	if err := d.admit(ctx, to, o.meter.Octets()-o.text+int64(len(to.Head))); err != nil {
 		return err
 	}
 	if bytes.Equal(o.head, to.Head) {

@@ -174,6 +174,7 @@ func TestDistributeElsewhere(t *testing.T) {
 // A crash at any system call leaves each recipient the whole message or none,
 // and the message where it was acknowledged.
 func TestCrashInDistribute(t *testing.T) {
+	t.Parallel()
 	everyCall(t, "distribute", func(s *scene) { s.must(os.RemoveAll(filepath.Join(s.root, "alice"))) }, func(s *scene, trace *storetest.Trace) {
 		for _, d := range threefold {
 			texts, _ := messagesOf(t, s.root, d.Name)

@@ -8,3 +8,9 @@ var (
 	SizeOf  = sizeOf
 	ReadyOf = readyOf
 )
+
+// ParseUsage parses a maildirsize file.
+func ParseUsage(text []byte, quota string) (octets, messages int64, ok bool) {
+	u, ok := parseUsage(text, quota)
+	return u.octets, u.messages, ok
+}

@@ -67,7 +67,11 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	root := t.TempDir()
+	return fixtureIn(t, t.TempDir())
+}
+
+func fixtureIn(t *testing.T, root string) *fixture {
+	t.Helper()
 	f := &fixture{T: t, store: newStore(root), root: root, dir: filepath.Join(root, "alice", "Maildir")}
 	for _, sub := range []string{"tmp", "new", "cur"} {
 		f.must(os.MkdirAll(filepath.Join(f.dir, sub), 0o700))

@@ -113,6 +113,7 @@ func TestHideDamaged(t *testing.T) {
 
 // A crash at any system call hides all that QUIT deletes, or nothing.
 func TestCrashInHide(t *testing.T) {
+	t.Parallel()
 	everyChange(t, "hide", five, func(s *scene, trace *storetest.Trace) {
 		s.want(s.everything(), fiveTexts)
 		all, left := []string{"1\n", "2\n", "3\n", "4\n", "5\n"}, []string{"2\n", "5\n"}

@@ -20,6 +20,7 @@ import (
 )
 
 func TestStore(t *testing.T) {
+	t.Parallel()
 	storetest.TestStore(t, func(t *testing.T) storetest.Instance {
 		root := t.TempDir()
 		return storetest.Instance{
@@ -216,6 +217,7 @@ func TestLateFolder(t *testing.T) {
 // A folder that takes several system calls to read shows every message, though
 // flags change between them.
 func TestLargeFolderInMotion(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	const messages = 4000
 	for i := range messages {
@@ -232,6 +234,7 @@ func TestLargeFolderInMotion(t *testing.T) {
 // While an IMAP server works on the Maildir, every session sees every message,
 // and what it deletes is gone for good.
 func TestMovingMessages(t *testing.T) {
+	t.Parallel()
 	const rounds, messages = 20, 60
 	for range rounds {
 		f := newFixture(t)
@@ -255,6 +258,19 @@ func TestMovingMessages(t *testing.T) {
 		}
 		d.Close()
 	}
+}
+
+// A message that an IMAP server moves without pause is found all the same.
+func TestRetrieveInMotion(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.put("new/1.a,S=2,W=3", "x\n")
+	d := f.open()
+	stop := f.server()
+	for range 2000 {
+		f.text(d, 1)
+	}
+	stop()
 }
 
 func TestRemovedUnderneath(t *testing.T) {

@@ -21,10 +21,11 @@ import (
 // The suite holds whatever becomes of deleted messages, and when messages are
 // marked.
 func TestStoreByPolicy(t *testing.T) {
+	t.Parallel()
 	for name, policy := range policies {
 		t.Run(name, func(t *testing.T) {
 			storetest.TestStore(t, func(t *testing.T) storetest.Instance {
-				root := t.TempDir()
+				root := storetest.TempDir(t)
 				return storetest.Instance{
 					Store: newStore(root),
 					Again: func(*testing.T) maildrop.Store { return newStore(root) },
@@ -320,6 +321,7 @@ var fiveTexts = []string{"1\n", "2\n", "3\n", "3\n", "4\n", "5\n"}
 // A crash at any system call of a QUIT that moves messages to the quarantine
 // leaves each file in one place.
 func TestCrashInQuarantine(t *testing.T) {
+	t.Parallel()
 	everyChange(t, "quarantine", five, func(s *scene, trace *storetest.Trace) {
 		s.want(s.everything(), fiveTexts)
 		got := s.texts()
@@ -335,6 +337,7 @@ func TestCrashInQuarantine(t *testing.T) {
 
 // A crash at any system call of a restoration leaves each file in one place.
 func TestCrashInRestore(t *testing.T) {
+	t.Parallel()
 	setUp := func(s *scene) {
 		five(s)
 		s.must(s.delete(policies["quarantine"], doomed...))
@@ -349,6 +352,7 @@ func TestCrashInRestore(t *testing.T) {
 
 // A crash at any system call of a sweep leaves what is not due.
 func TestCrashInSweep(t *testing.T) {
+	t.Parallel()
 	setUp := func(s *scene) {
 		five(s)
 		for _, name := range s.files() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"kpopd/maildrop"
 	"kpopd/maildrop/durable"
@@ -51,10 +52,14 @@ type remover struct {
 	missing map[string]bool // base names that were not where they had been
 	errs    []error
 	failed  int
+	octets  int64 // of what was taken, as far as names tell
+	files   int64 // that were taken
+	unsized bool  // some names do not tell
 }
 
 // run takes the messages at these indexes of the listing.
 func (r *remover) run(ctx context.Context, indexes []int) error {
+	defer r.account()
 	for _, i := range indexes {
 		if err := r.live(ctx); err != nil {
 			return err
@@ -103,14 +108,32 @@ func (r *remover) unlink(base string, p place) {
 		r.touched = [folders]bool{true, true}
 	case err != nil:
 		r.fail(err)
+	default:
+		size, ok := octetsOf(p.name)
+		r.octets, r.files, r.unsized = r.octets+size, r.files+1, r.unsized || !ok
 	}
+}
+
+// account takes what was taken off the Maildir's usage.
+func (r *remover) account() {
+	if r.files == 0 {
+		return
+	}
+	_ = r.store.walk(r.path, (*durable.Dir).Open, func(maildir *durable.Dir) error {
+		if r.unsized {
+			dropUsage(maildir)
+		} else {
+			addUsage(maildir, -r.octets, -r.files)
+		}
+		return nil
+	})
 }
 
 // chase looks for the missing files, which may have moved, until none is left.
 // They may move again while it looks.
 func (r *remover) chase(ctx context.Context) error {
-	const attempts = 8
-	for range attempts {
+	const patience = 20 * time.Second // another program may get most of the processor
+	for end := time.Now().Add(patience); time.Now().Before(end); {
 		if len(r.missing) == 0 {
 			return nil
 		}

@@ -175,6 +175,7 @@ func (r *restorer) open(maildir *durable.Dir) error {
 
 // restoreDay moves back what is wanted of one day.
 func (r *restorer) restoreDay(maildir, day *durable.Dir, files []quarantined) error {
+	defer dropUsage(maildir)
 	if err := r.open(maildir); err != nil {
 		return err
 	}

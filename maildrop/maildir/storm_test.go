@@ -171,6 +171,7 @@ func TestAllowedStorm(t *testing.T) {
 // comes, sessions and other programs remove, flag and move it. None of that is a
 // storm. Then most of the files get other names, and that is one.
 func TestStormOfRandomLives(t *testing.T) {
+	t.Parallel()
 	const lives, days = 10, 8
 	for life := range lives {
 		rng := rand.New(rand.NewPCG(uint64(life), 7))

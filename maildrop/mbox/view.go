@@ -134,7 +134,23 @@ func (h *hold) scan(ctx context.Context, x *index, size int64) ([]*entry, uint32
 // grown: the file can be the one of the index, with more behind it.
 func (h *hold) grown(x *index, size int64) bool {
 	st, err := h.file.Stat()
-	return err == nil && uint64(st.Dev) == x.Dev && st.Ino == x.Ino && size > x.Size && x.entries[len(x.entries)-1].flags&pseudo == 0
+	return err == nil && uint64(st.Dev) == x.Dev && st.Ino == x.Ino && size > x.Size &&
+		x.entries[len(x.entries)-1].flags&pseudo == 0 && h.unmoved(x.entries)
+}
+
+// unmoved reports whether each message still begins where it did. An IMAP server
+// that changes flags may move those before the last, by the room that it keeps
+// in their headers.
+func (h *hold) unmoved(entries []entry) bool {
+	var buf [maxFrom]byte
+	for i := range entries {
+		e := &entries[i]
+		line := buf[:min(e.from, maxFrom)]
+		if n, err := h.file.ReadAt(line, e.offset); err != nil || n < len(line) || n == 0 || !fromLine(line) {
+			return false
+		}
+	}
+	return true
 }
 
 func (x *index) view(file *durable.File) *view {

@@ -182,6 +182,7 @@ func manyDeliveries(s *suite) {
 func deliverWhileSessions(s *suite) {
 	var done atomic.Bool
 	var all sync.WaitGroup
+	defer all.Wait()
 	all.Go(func() {
 		defer done.Store(true)
 		s.deliverAll("alice")

@@ -9,6 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
+	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -77,6 +80,32 @@ func Run(ctx context.Context, cmd *exec.Cmd, n int) (*Trace, error) {
 	p.outFile.Close()
 	p.Output = string(rest)
 	return &p.Trace, err
+}
+
+// RunSelf runs the test's own binary in dir under [Run], with one more variable
+// of the environment, by which its TestMain knows what to do. What it writes to
+// standard error fails the test.
+func RunSelf(t testing.TB, dir, env string, n int) *Trace {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), env)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	trace, err := Run(ctx, cmd, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stderr.Len() > 0 {
+		t.Fatalf("the victim says %s", stderr.String())
+	}
+	return trace
 }
 
 // A tracee is a process under Run.
@@ -234,6 +263,9 @@ func (p *tracee) enter() {
 	c := Call{Name: call.name}
 	for _, o := range call.operands {
 		c.Paths = append(c.Paths, p.path(info.args, o))
+	}
+	if strings.HasPrefix(c.Paths[0], "anon_inode:") {
+		return // the runtime wakes another thread, or not
 	}
 	p.Calls = append(p.Calls, c)
 }

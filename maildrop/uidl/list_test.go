@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"kpopd/maildrop/durable"
+	"kpopd/maildrop/storetest"
 	"kpopd/maildrop/uidl"
 )
 
@@ -24,7 +25,7 @@ func must(t testing.TB, err error) {
 
 func openDir(t testing.TB) (*durable.Dir, string) {
 	t.Helper()
-	path := t.TempDir()
+	path := storetest.TempDir(t)
 	d, err := durable.Open(path)
 	must(t, err)
 	t.Cleanup(func() { d.Close() })

@@ -15,8 +15,9 @@ type Envelope struct {
 	// Original is the address that the recipient had before it was rewritten.
 	// Empty: not known.
 	Original string
-	// From and By are the client, as it names itself, and this server. With is
-	// the protocol (RFC 3848), and ID what the log calls the delivery.
+	// From and By are the client, as it names itself, and this server; By empty:
+	// there is no Received. With is the protocol (RFC 3848), and ID what the log
+	// calls the delivery.
 	From, Client, By, With, ID string
 	Time                       time.Time
 }
@@ -31,6 +32,9 @@ func (e *Envelope) Head() []byte {
 	}
 	if e.Recipient != "" {
 		fmt.Fprintf(&b, "Delivered-To: %s\n", e.Recipient)
+	}
+	if e.By == "" {
+		return []byte(b.String())
 	}
 	b.WriteString("Received: ")
 	if e.From != "" {

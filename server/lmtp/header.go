@@ -38,7 +38,7 @@ type Header struct {
 	drop   bool // the field is left out
 	passed bool // the line is longer than fieldMax, and has been dealt with
 	hops   int
-	traces []string // addresses in Delivered-To
+	traces []string // addresses in Delivered-To, below a Received
 }
 
 // NewHeader returns a Header of the text that r reads.
@@ -168,10 +168,12 @@ func (h *Header) named(name, value string) {
 	case "received":
 		h.hops++
 	case "delivered-to":
-		if len(h.traces) == tracesMax {
+		switch {
+		case h.hops == 0: // of this delivery, by the agent that calls us
+		case len(h.traces) == tracesMax:
 			h.hops = hopsMax + 1
-			return
+		default:
+			h.traces = append(h.traces, value)
 		}
-		h.traces = append(h.traces, value)
 	}
 }

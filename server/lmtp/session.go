@@ -67,6 +67,8 @@ func (s *session) run(ctx context.Context) error {
 		}
 		line, err := s.c.ReadLine(lineMax)
 		switch {
+		case err == nil && s.leave(): // it changed while the client was silent
+			return s.c.Flush()
 		case err == nil:
 			s.c.Idle(false)
 			err = s.dispatch(ctx, string(line))
