@@ -274,7 +274,12 @@ func (im *importer) print(name string, r *migrate.Result) {
 	for _, why := range r.Ambiguous {
 		fmt.Fprintf(im.out, "%s: ambiguous: %s\n", name, why)
 	}
-	for _, why := range r.Resized {
+	const enough = 20 // verify has them all
+	for i, why := range r.Resized {
+		if i == enough {
+			fmt.Fprintf(im.out, "%s: another size: and %d more\n", name, len(r.Resized)-i)
+			break
+		}
 		fmt.Fprintf(im.out, "%s: another size: %s\n", name, why)
 	}
 }

@@ -1,11 +1,14 @@
 package maildir_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -39,6 +42,37 @@ func TestHostileFiles(t *testing.T) {
 	f.indexed()
 	for range 3 {
 		f.want(f.uids(), []string{"5.good"})
+	}
+}
+
+// A file without end holds up a session for as long as that may take to open a
+// maildrop, and no longer; what it found out meanwhile the next one knows.
+func TestEndlessMessage(t *testing.T) {
+	f := newFixture(t)
+	f.indexed()
+	const small = 200
+	for i := range small {
+		f.put(fmt.Sprintf("new/%d.small", 1_700_000_000+i), "text\n")
+	}
+	f.put("cur/1700009999.endless:2,", "text\n")
+	f.must(os.Truncate(filepath.Join(f.dir, "cur/1700009999.endless:2,"), 1<<43))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if d, err := maildrop.Open(ctx, "alice", &f.locker, f.store); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Open = %v, %v", d, err)
+	}
+	if n := f.store.Index.Get("alice/Maildir\x00unfinished").Len(); n != small {
+		t.Errorf("%d of %d messages are known", n, small)
+	}
+	if n := f.store.Index.Get("alice/Maildir").Len(); n != 0 {
+		t.Errorf("%d messages count as served", n)
+	}
+	f.must(os.Remove(filepath.Join(f.dir, "cur/1700009999.endless:2,")))
+	if n := len(f.uids()); n != small {
+		t.Errorf("%d messages", n)
+	}
+	if x := f.store.Index.Get("alice/Maildir\x00unfinished"); x != nil {
+		t.Error("what was found out is still there")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"kpopd/maildrop"
 	"kpopd/maildrop/durable"
@@ -131,8 +132,8 @@ func (r *remover) account() {
 // chase looks for the missing files, which may have moved, until none is left.
 // They may move again while it looks.
 func (r *remover) chase(ctx context.Context) error {
-	const attempts = 8
-	for range attempts {
+	const patience = 20 * time.Second // another program may get most of the processor
+	for end := time.Now().Add(patience); time.Now().Before(end); {
 		if len(r.missing) == 0 {
 			return nil
 		}

@@ -24,7 +24,7 @@ func TestStore(t *testing.T) {
 }
 
 func instance(t *testing.T, format mbox.Format, rewrite mbox.Rewrite) storetest.Instance {
-	base := newBase(t)
+	base := newBase(t, t.TempDir())
 	fresh := func() *mbox.Store {
 		s := newStore(base, format)
 		s.Rewrite = rewrite
