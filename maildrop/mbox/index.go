@@ -57,6 +57,9 @@ type index struct {
 	validity uint32
 	entries  []entry
 	gone     []ghost // newest last
+	// last is what was served where unique-ids came from elsewhere, instead of
+	// entries. It is not written.
+	last []entry
 }
 
 const indexMagic = "kpopd mbox index 1\n"

@@ -85,6 +85,9 @@ func (h *hold) view(ctx context.Context) (*view, error) {
 	}
 	derived := false
 	assign(entries, x, s.store.UIDs, validity)
+	if err := s.store.storm(entries, x.last); err != nil {
+		return nil, err
+	}
 	next := &index{stamp: stampOf(&st), made: s.store.made(), validity: validity, gone: x.gone}
 	next.settled = next.stamp.settled(time.Now())
 	next.entries = make([]entry, len(entries))
@@ -156,7 +159,7 @@ func (x *index) view(file *durable.File) *view {
 
 // readIndex returns the index, an empty one where there is none that can be
 // used. What was served in another dialect still has its unique-id; where those
-// came from elsewhere, only which are gone is of use.
+// came from elsewhere, only the last ones and which are gone are of use.
 func (s *spot) readIndex() *index {
 	b, err := readFile(s.state, s.key+".index")
 	if err == nil && b == nil {
@@ -173,7 +176,7 @@ func (s *spot) readIndex() *index {
 	if made := s.store.made(); x.made != made {
 		_, was, _ := strings.Cut(x.made, " ")
 		if _, is, _ := strings.Cut(made, " "); was != is {
-			return &index{gone: x.gone}
+			return &index{gone: x.gone, last: x.entries}
 		}
 		return &index{made: x.made, entries: x.entries, gone: x.gone}
 	}
