@@ -502,11 +502,13 @@ audit {
 # rewrite: "auto" removes messages by a new file, where that keeps owner, mode and
 # attributes and a dotlock keeps others away; "in-place" never does, for programs
 # that keep the file open. Either way a crash loses nothing.
+# uidl_change_limit: as for Maildirs, where another uidl gives other unique-ids.
 #     maildrop "mbox" {
-#       path         = "/var/mail/${maildrop}"
-#       format       = "mboxrd"
-#       uidl         = "x-uidl"
-#       locks        = ["fcntl", "dotlock"]
-#       lock_timeout = "30s" # then the maildrop is in use; 1s to 10m
-#       rewrite      = "auto"
+#       path              = "/var/mail/${maildrop}"
+#       format            = "mboxrd"
+#       uidl              = "x-uidl"
+#       locks             = ["fcntl", "dotlock"]
+#       lock_timeout      = "30s" # then the maildrop is in use; 1s to 10m
+#       rewrite           = "auto"
+#       uidl_change_limit = "20%"
 #     }

@@ -54,11 +54,11 @@ func (f *File) readMaildrop(d *decoder, b *hclsyntax.Block) {
 	}
 	var whole *Expression
 	m.UIDLChangeLimit = defaultUIDLChangeLimit
-	fields := []field{must("path", expression(&whole, pathVariables, isText))}
+	fields := []field{must("path", expression(&whole, pathVariables, isText)),
+		may("uidl_change_limit", value(percent(&m.UIDLChangeLimit, 1)))}
 	if m.Kind == "maildir" {
 		fields = append(fields, may("save_crlf", value(boolean(&m.SaveCRLF))),
-			may("folder_separator", value(oneOf(&m.FolderSeparator, "+", "=", "~", "#"))),
-			may("uidl_change_limit", value(percent(&m.UIDLChangeLimit, 1))))
+			may("folder_separator", value(oneOf(&m.FolderSeparator, "+", "=", "~", "#"))))
 	}
 	if m.Kind == "mbox" {
 		fields = append(fields, m.Mbox.fields()...)

@@ -49,7 +49,7 @@ as_root() {
 
 # What the tests call, by package. mmdebstrap makes the containers' base image
 # where no registry answers.
-packages='ca-certificates curl cyrus-clients cyrus-common dovecot-imapd dovecot-pop3d faketime fetchmail gcc getmail6
+packages='ca-certificates curl cyrus-clients cyrus-common dovecot-gssapi dovecot-imapd dovecot-pop3d faketime fetchmail gcc getmail6
 	gsasl krb5-admin-server krb5-kdc krb5-user ldap-utils ldb-tools libauthen-sasl-perl libc6-dev
 	libcourier-unicode4 libgssapi-perl libgssapi3-heimdal libidn12 libio-socket-ssl-perl libkrb5-dev
 	liblockfile-bin libnet-ssleay-perl libsasl2-modules-db libsasl2-modules-gssapi-mit libwrap0 mpop mutt openssl perl

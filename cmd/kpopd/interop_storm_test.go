@@ -163,6 +163,7 @@ func (w *storm) blow(t *testing.T, k kind, seed uint64, n int) {
 // The process lives, says no word of a panic, lets the next one in, and does
 // not grow.
 func TestStorm(t *testing.T) {
+	t.Parallel()
 	s := newMintedSite(t)
 	s.Extra = "throttle {\n  enabled = false\n}\n"
 	s.write(t, "users", "bob:{PLAIN}"+bobPassword+"\n") // no hashes, which take time by design

@@ -98,6 +98,7 @@ type recipients struct {
 	prober    maildrop.Prober
 	by        config.KnownBy
 	delimiter string
+	logins    bool // addresses are login names as they stand, whoever knows them
 }
 
 // resolver returns what says where the mail of an address goes.
@@ -106,6 +107,7 @@ func (b *builder) resolver(l *config.Listener) func(context.Context, lmtp.Addres
 	if r.by == config.KnownUsers {
 		r.known = b.known
 	}
+	r.logins = l.Protocol == "" // of deliver, whose caller knows its users
 	return func(ctx context.Context, addr lmtp.Address, p auth.Peer) (lmtp.Target, error) {
 		ctx, cancel := context.WithTimeout(ctx, openTimeout)
 		defer cancel()
@@ -172,7 +174,11 @@ func (r *recipients) find(ctx context.Context, addr lmtp.Address, p auth.Peer) (
 			}
 		}
 	}
-	return recipientID(auth.Identity{User: addr.Local}, addr), false, nil
+	name := addr.Local
+	if r.logins {
+		name = names[0]
+	}
+	return recipientID(auth.Identity{User: name}, addr), false, nil
 }
 
 // recipientID is somebody as the account rules see a recipient.

@@ -46,7 +46,7 @@ func (b *builder) mbox(path func(string) (string, error)) *mbox.Store {
 	s := &mbox.Store{
 		Root: m.Root, Path: path, StateDir: b.file.StateDir, Log: b.log,
 		Format: mbox.Format(m.Mbox.Format), UIDs: mbox.UIDs(m.Mbox.UIDL), Rewrite: mbox.Rewrite(m.Mbox.Rewrite),
-		LockTimeout: m.Mbox.LockTimeout,
+		LockTimeout: m.Mbox.LockTimeout, Storm: m.UIDLChangeLimit,
 	}
 	for _, l := range m.Mbox.Locks {
 		s.Locks = append(s.Locks, mbox.Lock(l))

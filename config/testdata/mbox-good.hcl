@@ -12,10 +12,11 @@ listener "pop3" {
 }
 
 maildrop "mbox" {
-  path         = "/var/mail/${maildrop}"
-  format       = "mboxcl2"
-  uidl         = "uw"
-  locks        = ["dotlock", "flock"]
-  lock_timeout = "5s"
-  rewrite      = "in-place"
+  path              = "/var/mail/${maildrop}"
+  format            = "mboxcl2"
+  uidl              = "uw"
+  locks             = ["dotlock", "flock"]
+  lock_timeout      = "5s"
+  rewrite           = "in-place"
+  uidl_change_limit = "5%"
 }

@@ -8,10 +8,11 @@ listener "pop3" {
 }
 
 maildrop "mbox" {
-  path         = "/var/mail/${maildrop}"
-  format       = "mboxrb"
-  uidl         = "uwu"
-  locks        = ["fcntl", "lockf"]
-  lock_timeout = "1h"
-  rewrite      = "rename"
+  path              = "/var/mail/${maildrop}"
+  format            = "mboxrb"
+  uidl              = "uwu"
+  locks             = ["fcntl", "lockf"]
+  lock_timeout      = "1h"
+  rewrite           = "rename"
+  uidl_change_limit = "0%"
 }

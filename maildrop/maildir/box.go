@@ -70,7 +70,7 @@ func (b *box) load(ctx context.Context, maildir *durable.Dir) error {
 		return err
 	}
 	d := recall(l, last)
-	if err := b.measure(ctx, l); err != nil {
+	if err := b.look(ctx, l); err != nil {
 		return err
 	}
 	if err := b.store.storm(l, d); err != nil {
@@ -80,6 +80,26 @@ func (b *box) load(ctx context.Context, maildir *durable.Dir) error {
 	b.more, b.index = l.more, l.index(before)
 	b.remember(b.index)
 	return nil
+}
+
+// unfinished is put behind a path to name what a login found out that ran out of
+// time. No path has it.
+const unfinished = "\x00unfinished"
+
+// look measures what is new. Where there is too much of it for one login, the
+// next one goes on from there.
+func (b *box) look(ctx context.Context, l *listing) error {
+	name := b.path + unfinished
+	before := b.store.Index.Get(name)
+	recall(l, before)
+	err := b.measure(ctx, l)
+	switch {
+	case err != nil && maildrop.Live(b.lease) == nil:
+		b.store.Index.Put(name, l.known())
+	case err == nil && before != nil:
+		_, _ = b.store.Index.Forget(name)
+	}
+	return err
 }
 
 // remember keeps what the next session is told. Who has lost the lock says
@@ -121,7 +141,7 @@ func (b *box) Remeasure(ctx context.Context, i int) error {
 		return fmt.Errorf("remeasure in %q: %w", b.lease.Name(), err)
 	}
 	defer file.Close()
-	size, ready, err := maildrop.Measure(&text{file, octets})
+	size, ready, err := maildrop.Measure(&patient{ctx, &text{file, octets}})
 	if err != nil {
 		return fmt.Errorf("remeasure in %q: %w", b.lease.Name(), err)
 	}

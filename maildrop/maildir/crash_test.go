@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -126,21 +125,7 @@ func newScene(t *testing.T) *scene {
 // run runs a victim that is killed at its n-th call.
 func (s *scene) run(work string, n int) *storetest.Trace {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(s.Context(), time.Minute)
-	defer cancel()
-	exe, err := os.Executable()
-	s.must(err)
-	cmd := exec.Command(exe)
-	cmd.Dir = s.base
-	cmd.Env = append(os.Environ(), crashEnv+"="+work)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	trace, err := storetest.Run(ctx, cmd, n)
-	s.must(err)
-	if stderr.Len() > 0 {
-		s.Fatalf("the victim says %s", stderr.String())
-	}
-	return trace
+	return storetest.RunSelf(s, s.base, crashEnv+"="+work, n)
 }
 
 // texts returns what a session after the crash finds. It must get the lock.

@@ -1,11 +1,14 @@
 package maildir_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -42,12 +45,44 @@ func TestHostileFiles(t *testing.T) {
 	}
 }
 
+// A file without end holds up a session for as long as that may take to open a
+// maildrop, and no longer; what it found out meanwhile the next one knows.
+func TestEndlessMessage(t *testing.T) {
+	f := newFixture(t)
+	f.indexed()
+	const small = 200
+	for i := range small {
+		f.put(fmt.Sprintf("new/%d.small", 1_700_000_000+i), "text\n")
+	}
+	f.put("cur/1700009999.endless:2,", "text\n")
+	f.must(os.Truncate(filepath.Join(f.dir, "cur/1700009999.endless:2,"), 1<<43))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if d, err := maildrop.Open(ctx, "alice", &f.locker, f.store); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Open = %v, %v", d, err)
+	}
+	if n := f.store.Index.Get("alice/Maildir\x00unfinished").Len(); n != small {
+		t.Errorf("%d of %d messages are known", n, small)
+	}
+	if n := f.store.Index.Get("alice/Maildir").Len(); n != 0 {
+		t.Errorf("%d messages count as served", n)
+	}
+	f.must(os.Remove(filepath.Join(f.dir, "cur/1700009999.endless:2,")))
+	if n := len(f.uids()); n != small {
+		t.Errorf("%d messages", n)
+	}
+	if x := f.store.Index.Get("alice/Maildir\x00unfinished"); x != nil {
+		t.Error("what was found out is still there")
+	}
+}
+
 // Something else took the place of a message after the listing.
 func TestReplacedMessage(t *testing.T) {
 	for kind, replace := range map[string]func(path string) error{
 		"link":      func(path string) error { return os.Symlink("/etc/passwd", path) },
 		"fifo":      func(path string) error { return unix.Mkfifo(path, 0o600) },
 		"directory": func(path string) error { return os.Mkdir(path, 0o700) },
+		"socket":    func(path string) error { return unix.Mknod(path, unix.S_IFSOCK|0o600, 0) },
 	} {
 		f := newFixture(t)
 		f.indexed()

@@ -163,9 +163,7 @@ func (l *listing) index(s stamp) *index.Index {
 		if e.flags&dead != 0 {
 			continue
 		}
-		b.Add(index.Entry{
-			Name: l.name(e), UID: l.uid(l.base(e)), Size: e.size, Mark: e.mark, Sure: e.flags&sure != 0, Extra: extraOf(e),
-		})
+		b.Add(l.entry(e))
 		if e.flags&sure == 0 {
 			s = stamp{} // look again
 		}
@@ -174,6 +172,21 @@ func (l *listing) index(s stamp) *index.Index {
 		s.text = ""
 	}
 	return b.Index(s.text)
+}
+
+func (l *listing) entry(e *entry) index.Entry {
+	return index.Entry{Name: l.name(e), UID: l.uid(l.base(e)), Size: e.size, Mark: e.mark, Sure: e.flags&sure != 0, Extra: extraOf(e)}
+}
+
+// known returns the messages that were looked at.
+func (l *listing) known() *index.Index {
+	b := index.NewBuilder(len(l.entries), len(l.names))
+	for i := range l.entries {
+		if e := &l.entries[i]; e.flags&(sure|dead) == sure {
+			b.Add(l.entry(e))
+		}
+	}
+	return b.Index("")
 }
 
 // numbered yields the indexes of the entries in the order of their numbers:

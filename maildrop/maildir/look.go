@@ -62,7 +62,7 @@ func (b *box) measureAll(ctx context.Context, l *listing, todo []uint32) error {
 			if context.Cause(ctx) != nil {
 				return
 			}
-			if err := b.measureOne(l, &l.entries[todo[i]], buf[:]); err != nil {
+			if err := b.measureOne(ctx, l, &l.entries[todo[i]], buf[:]); err != nil {
 				cancel(err)
 			}
 		}
@@ -81,7 +81,7 @@ func (b *box) measureAll(ctx context.Context, l *listing, todo []uint32) error {
 // measureOne looks at a message. One that just moved away is left for relocate,
 // or believed where its name tells the size: to look for each would make a
 // login slow while another program moves all of them.
-func (b *box) measureOne(l *listing, e *entry, buf []byte) error {
+func (b *box) measureOne(ctx context.Context, l *listing, e *entry, buf []byte) error {
 	file, err := b.dirs[e.in].OpenFile(l.name(e), unix.O_RDONLY, 0)
 	told := l.told(e)
 	if gone(err) {
@@ -92,7 +92,7 @@ func (b *box) measureOne(l *listing, e *entry, buf []byte) error {
 	}
 	if err == nil {
 		defer file.Close()
-		err = e.measure(file, told, buf)
+		err = e.measure(ctx, file, told, buf)
 	}
 	if err = vanished(err); errors.Is(err, maildrop.ErrVanished) {
 		e.flags |= dead
@@ -117,7 +117,7 @@ func (l *listing) told(e *entry) told {
 }
 
 // measure sets the size of e from its open file.
-func (e *entry) measure(file *durable.File, told told, buf []byte) error {
+func (e *entry) measure(ctx context.Context, file *durable.File, told told, buf []byte) error {
 	octets, err := file.Size()
 	if err != nil {
 		return err
@@ -130,7 +130,7 @@ func (e *entry) measure(file *durable.File, told told, buf []byte) error {
 	if err != nil {
 		return err
 	}
-	e.mark, e.flags = index.Mark(head[:n]), e.flags|sized|sure
+	e.mark = index.Mark(head[:n])
 	var whole maildrop.Meter
 	if int64(n) == octets {
 		whole.Write(head)
@@ -139,7 +139,7 @@ func (e *entry) measure(file *durable.File, told told, buf []byte) error {
 	} else if ok {
 		e.found(told.size, told.ready && octets == told.size)
 		return nil
-	} else if _, err := whole.ReadFrom(&text{file, octets}); err != nil {
+	} else if _, err := whole.ReadFrom(&patient{ctx, &text{file, octets}}); err != nil {
 		return err
 	}
 	e.found(whole.Size(), whole.WireReady())
@@ -157,7 +157,8 @@ func (t told) holds(file *durable.File, octets int64) (bool, error) {
 }
 
 func (e *entry) found(size int64, ready bool) {
-	if e.size = size; ready {
+	e.size, e.flags = size, e.flags|sized|sure
+	if ready {
 		e.flags |= wireReady
 	}
 }

@@ -2,7 +2,6 @@ package maildir
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -88,18 +87,10 @@ func byBase(x *index.Index) []uint32 {
 	return all
 }
 
-// fewMessages is how many messages a client fetches again before anybody calls
-// it a storm.
-const fewMessages = 10
-
 // storm returns ErrStorm where too many messages have other unique-ids than
 // they had when they were served last.
 func (s *Store) storm(l *listing, d *difference) error {
-	n, of := d.renamed(l)+d.changed, d.last.Len()
-	if s.Storm == 0 || n < fewMessages || n*100 <= of*s.Storm {
-		return nil
-	}
-	return fmt.Errorf("%w: %d of the %d messages that were served last have others now", maildrop.ErrStorm, n, of)
+	return maildrop.Storm(d.renamed(l)+d.changed, d.last.Len(), s.Storm)
 }
 
 // A look is what a message is known by when all its names have changed.
@@ -113,7 +104,7 @@ type look struct {
 // meanwhile has a header of its own, so that it does not count, even if all of
 // it is of one size.
 func (d *difference) renamed(l *listing) int {
-	if len(d.gone) < fewMessages || len(d.came) < fewMessages {
+	if len(d.gone) < maildrop.FewMessages || len(d.came) < maildrop.FewMessages {
 		return 0
 	}
 	lost := make(map[look]int)

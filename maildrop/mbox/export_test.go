@@ -3,6 +3,7 @@ package mbox
 import (
 	"context"
 	"io"
+	"time"
 
 	"kpopd/maildrop/durable"
 )
@@ -24,6 +25,11 @@ var (
 		return nil
 	}
 )
+
+// Settled is that of a file of which both times are the same.
+func Settled(changed, now time.Time) bool {
+	return stamp{Mtime: changed.UnixNano(), Ctime: changed.UnixNano()}.settled(now)
+}
 
 // A Found is a message that a scan found.
 type Found struct {

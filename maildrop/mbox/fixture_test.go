@@ -20,6 +20,7 @@ import (
 	"kpopd/maildrop"
 	"kpopd/maildrop/mbox"
 	"kpopd/maildrop/memory"
+	"kpopd/maildrop/storetest"
 )
 
 // newStore returns a store below base, which has the directories "mail" and
@@ -31,9 +32,8 @@ func newStore(base string, format mbox.Format) *mbox.Store {
 	}
 }
 
-func newBase(t *testing.T) string {
+func newBase(t *testing.T, base string) string {
 	t.Helper()
-	base := t.TempDir()
 	for _, dir := range []string{"mail", "state"} {
 		if err := os.Mkdir(filepath.Join(base, dir), 0o700); err != nil {
 			t.Fatal(err)
@@ -53,7 +53,7 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	base := newBase(t)
+	base := newBase(t, storetest.TempDir(t))
 	return &fixture{T: t, store: newStore(base, mbox.RD), base: base, path: filepath.Join(base, "mail", "alice")}
 }
 

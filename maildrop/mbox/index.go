@@ -28,7 +28,10 @@ func stampOf(st *unix.Stat_t) stamp {
 // settled: a change after now has another time, however coarse the clock is.
 // Who sets the time of a change back still leaves another Ctime.
 func (s stamp) settled(now time.Time) bool {
-	const tick = 20 * time.Millisecond
+	tick := 20 * time.Millisecond
+	if second := int64(time.Second); s.Mtime%second == 0 && s.Ctime%second == 0 {
+		tick = 3 * time.Second // a file system that counts seconds, or every other
+	}
 	return now.UnixNano()-s.Mtime > int64(tick)
 }
 
@@ -54,6 +57,9 @@ type index struct {
 	validity uint32
 	entries  []entry
 	gone     []ghost // newest last
+	// last is what was served where unique-ids came from elsewhere, instead of
+	// entries. It is not written.
+	last []entry
 }
 
 const indexMagic = "kpopd mbox index 1\n"

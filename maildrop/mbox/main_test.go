@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -93,21 +91,7 @@ func textOf(message string) string {
 // run runs a victim that is killed at its n-th call.
 func (f *fixture) run(work string, n int) *storetest.Trace {
 	f.Helper()
-	ctx, cancel := context.WithTimeout(f.Context(), time.Minute)
-	defer cancel()
-	exe, err := os.Executable()
-	f.must(err)
-	cmd := exec.Command(exe)
-	cmd.Dir = f.base
-	cmd.Env = append(os.Environ(), crashEnv+"="+work)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	trace, err := storetest.Run(ctx, cmd, n)
-	f.must(err)
-	if stderr.Len() > 0 {
-		f.Fatalf("the victim says %s", stderr.String())
-	}
-	return trace
+	return storetest.RunSelf(f, f.base, crashEnv+"="+work, n)
 }
 
 // writes: the call changes something.

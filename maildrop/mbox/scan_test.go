@@ -12,6 +12,7 @@ import (
 	"kpopd/maildrop"
 	"kpopd/maildrop/mbox"
 	"kpopd/maildrop/memory"
+	"kpopd/maildrop/storetest"
 )
 
 func TestFromLine(t *testing.T) {
@@ -155,7 +156,7 @@ func FuzzDeliver(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte, n uint8) {
 		format := mbox.Formats[int(n)%len(mbox.Formats)]
-		base := newBase(t)
+		base := newBase(t, storetest.TempDir(t))
 		store := newStore(base, format)
 		for _, m := range []string{"first\n", string(text), "x: y\n\nlast\n"} {
 			if err := store.Deliver(t.Context(), "alice", strings.NewReader(m)); err != nil {

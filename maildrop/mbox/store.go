@@ -54,6 +54,11 @@ type Store struct {
 	// LockTimeout bounds how long a lock of another program is waited for. 0:
 	// 30 seconds.
 	LockTimeout time.Duration
+	// Storm is the share, in percent, of the unique-ids that were served last
+	// above which a mailbox is refused with [maildrop.ErrStorm] if the same
+	// messages have others now, because UIDs is another. Fewer than ten are
+	// always let through. 0: as 100, which lets all through.
+	Storm int
 	// Rewrite says how messages are removed. Empty: Auto.
 	Rewrite Rewrite
 	// Log is told of what was repaired. nil: [slog.Default].

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"kpopd/maildrop"
 	"kpopd/maildrop/mbox"
@@ -157,7 +158,7 @@ func TestIndexIsNoTruth(t *testing.T) {
 }
 
 // A mailbox that did not change is not read again, and one that grew only from
-// its last message on.
+// its last message on, but for the lines with which the others begin.
 func TestUnchangedIsNotRead(t *testing.T) {
 	f := newFixture(t)
 	f.put(big(1) + big(2))
@@ -173,13 +174,12 @@ func TestUnchangedIsNotRead(t *testing.T) {
 	if n := read(); n != 0 {
 		t.Errorf("%d reads of a file that is known", n)
 	}
-	many := strings.Repeat(big(1), 40) + big(2) // 800 KB
-	f.put(many)
+	f.put(message("1", "") + strings.Repeat("0123456789abcde\n", 800<<10/16) + "\n" + big(2))
 	if n := read(); n < 10 {
 		t.Errorf("%d reads of a file that is not known", n)
 	}
 	f.add(big(3))
-	if n := read(); n > 3 {
+	if n := read(); n > 5 {
 		t.Errorf("%d reads of a file that grew by one message", n)
 	}
 }
@@ -265,6 +265,43 @@ func TestReplacedAndGrown(t *testing.T) {
 	f.want(f.texts(), "Subject: 3\n\ntext\n", "Subject: 4\n\ntext\n", "Subject: 5\n\ntext\n")
 }
 
+// Dovecot makes room in the header of one message by the padding of a later one:
+// what is between moves, and the last message stays.
+func TestMovedAndGrown(t *testing.T) {
+	f := newFixture(t)
+	msg := func(n, pad string) string {
+		return "From a@b Tue Nov 24 12:10:4" + n + " 2026\nSubject: " + n + "\nX-Keywords: " + pad + "\n\nbody " + n + "\n\n"
+	}
+	pad := strings.Repeat(" ", 40)
+	f.put(msg("1", pad) + msg("2", pad) + msg("3", pad))
+	before := f.uids()
+	f.put(msg("1", pad+strings.Repeat("k", 20)) + msg("2", pad[20:]) + msg("3", pad) + msg("4", ""))
+	after := f.uids()
+	if len(after) != 4 || strings.Join(after[:3], " ") != strings.Join(before, " ") {
+		t.Errorf("unique-ids %v, then %v", before, after)
+	}
+	d := f.open()
+	for n, want := range []string{"1", "2", "3", "4"} {
+		c, err := d.Retrieve(t.Context(), n+1)
+		if err != nil {
+			t.Error(n+1, err)
+			continue
+		}
+		text, err := io.ReadAll(c)
+		c.Close()
+		if !strings.HasPrefix(string(text), "Subject: "+want+"\n") || err != nil {
+			t.Errorf("message %d is %q, %v", n+1, text, err)
+		}
+	}
+	f.must(d.Delete(2))
+	if err := d.Update(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if want := msg("1", pad+strings.Repeat("k", 20)) + msg("3", pad) + msg("4", ""); f.file() != want {
+		t.Errorf("file is %q", f.file())
+	}
+}
+
 // A program that writes without a lock makes us stop, not remove another
 // message.
 func TestChangedWithoutLock(t *testing.T) {
@@ -275,5 +312,25 @@ func TestChangedWithoutLock(t *testing.T) {
 	err := mbox.RemoveAfter(t.Context(), f.store, "alice", uids[1], func() { f.put(changed) })
 	if err == nil || !strings.Contains(err.Error(), "without a lock") || f.file() != changed {
 		t.Errorf("%v; the file holds %q", err, f.file())
+	}
+}
+
+// What was changed in the last seconds may change again and look the same, where
+// the file system counts seconds.
+func TestSettled(t *testing.T) {
+	second := time.Unix(1_800_000_000, 0)
+	for _, c := range []struct {
+		changed, now time.Time
+		want         bool
+	}{
+		{second.Add(time.Nanosecond), second.Add(30 * time.Millisecond), true},
+		{second.Add(time.Nanosecond), second.Add(10 * time.Millisecond), false},
+		{second, second.Add(1900 * time.Millisecond), false},
+		{second, second.Add(3100 * time.Millisecond), true},
+		{second, second.Add(-time.Hour), false},
+	} {
+		if got := mbox.Settled(c.changed, c.now); got != c.want {
+			t.Errorf("changed %v, now %v: %v", c.changed, c.now, got)
+		}
 	}
 }

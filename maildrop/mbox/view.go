@@ -85,6 +85,9 @@ func (h *hold) view(ctx context.Context) (*view, error) {
 	}
 	derived := false
 	assign(entries, x, s.store.UIDs, validity)
+	if err := s.store.storm(entries, x.last); err != nil {
+		return nil, err
+	}
 	next := &index{stamp: stampOf(&st), made: s.store.made(), validity: validity, gone: x.gone}
 	next.settled = next.stamp.settled(time.Now())
 	next.entries = make([]entry, len(entries))
@@ -131,7 +134,23 @@ func (h *hold) scan(ctx context.Context, x *index, size int64) ([]*entry, uint32
 // grown: the file can be the one of the index, with more behind it.
 func (h *hold) grown(x *index, size int64) bool {
 	st, err := h.file.Stat()
-	return err == nil && uint64(st.Dev) == x.Dev && st.Ino == x.Ino && size > x.Size && x.entries[len(x.entries)-1].flags&pseudo == 0
+	return err == nil && uint64(st.Dev) == x.Dev && st.Ino == x.Ino && size > x.Size &&
+		x.entries[len(x.entries)-1].flags&pseudo == 0 && h.unmoved(x.entries)
+}
+
+// unmoved reports whether each message still begins where it did. An IMAP server
+// that changes flags may move those before the last, by the room that it keeps
+// in their headers.
+func (h *hold) unmoved(entries []entry) bool {
+	var buf [maxFrom]byte
+	for i := range entries {
+		e := &entries[i]
+		line := buf[:min(e.from, maxFrom)]
+		if n, err := h.file.ReadAt(line, e.offset); err != nil || n < len(line) || n == 0 || !fromLine(line) {
+			return false
+		}
+	}
+	return true
 }
 
 func (x *index) view(file *durable.File) *view {
@@ -140,7 +159,7 @@ func (x *index) view(file *durable.File) *view {
 
 // readIndex returns the index, an empty one where there is none that can be
 // used. What was served in another dialect still has its unique-id; where those
-// came from elsewhere, only which are gone is of use.
+// came from elsewhere, only the last ones and which are gone are of use.
 func (s *spot) readIndex() *index {
 	b, err := readFile(s.state, s.key+".index")
 	if err == nil && b == nil {
@@ -157,7 +176,7 @@ func (s *spot) readIndex() *index {
 	if made := s.store.made(); x.made != made {
 		_, was, _ := strings.Cut(x.made, " ")
 		if _, is, _ := strings.Cut(made, " "); was != is {
-			return &index{gone: x.gone}
+			return &index{gone: x.gone, last: x.entries}
 		}
 		return &index{made: x.made, entries: x.entries, gone: x.gone}
 	}

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -78,6 +80,32 @@ func Run(ctx context.Context, cmd *exec.Cmd, n int) (*Trace, error) {
 	p.outFile.Close()
 	p.Output = string(rest)
 	return &p.Trace, err
+}
+
+// RunSelf runs the test's own binary in dir under [Run], with one more variable
+// of the environment, by which its TestMain knows what to do. What it writes to
+// standard error fails the test.
+func RunSelf(t testing.TB, dir, env string, n int) *Trace {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), env)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	trace, err := Run(ctx, cmd, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stderr.Len() > 0 {
+		t.Fatalf("the victim says %s", stderr.String())
+	}
+	return trace
 }
 
 // A tracee is a process under Run.

@@ -1,16 +1,13 @@
 package uidl_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -58,7 +55,7 @@ func TestCrash(t *testing.T) {
 	for n := 1; ; n++ {
 		d, path := openDir(t)
 		must(t, old.Store(d))
-		trace := crash(t, path, n)
+		trace := storetest.RunSelf(t, path, crashEnv+"=1", n)
 		got, err := uidl.Load(d)
 		if err != nil {
 			t.Fatalf("killed at call %d of %v: %v", n, trace.Calls, err)
@@ -94,23 +91,4 @@ func inOrder(t *testing.T, path string, trace *storetest.Trace) {
 	if !slices.Equal(got, want) {
 		t.Errorf("calls %q, want %q", got, want)
 	}
-}
-
-func crash(t *testing.T, dir string, n int) *storetest.Trace {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	exe, err := os.Executable()
-	must(t, err)
-	cmd := exec.Command(exe)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), crashEnv+"=1")
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	trace, err := storetest.Run(ctx, cmd, n)
-	must(t, err)
-	if stderr.Len() > 0 {
-		t.Fatalf("the victim says %s", stderr.String())
-	}
-	return trace
 }

@@ -8,7 +8,8 @@
 // Implemented:
 //
 //   - RFC 1939, POP3, with TOP, UIDL, USER, PASS and APOP
-//   - RFC 2449, CAPA, extended response codes, PIPELINING, IMPLEMENTATION
+//   - RFC 2449, CAPA, extended response codes, PIPELINING, IMPLEMENTATION,
+//     EXPIRE, LOGIN-DELAY
 //   - RFC 2595 §4, STLS
 //   - RFC 3206, [SYS/TEMP], [SYS/PERM], [AUTH]
 //   - RFC 5034, AUTH, with security layers (RFC 4422 §3.7); in KPOP, EXTERNAL
@@ -18,7 +19,4 @@
 //   - RFC 8314 §4, no password in the clear unless told so
 //   - SDPS, of Demon Internet: USER user@host, *ENV
 //   - KPOP: a Kerberos 5 sendauth exchange in front of the session
-//
-// Left out: EXPIRE and LOGIN-DELAY (RFC 2449 §6.7, §6.5), which are not announced
-// either.
 package pop3
