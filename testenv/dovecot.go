@@ -32,6 +32,11 @@ type DovecotConfig struct {
 	Mail string
 	// Users are the passwords by user name.
 	Users map[string]string
+	// Keytab, where it is not empty, has the key of pop/localhost, by which
+	// those log in by GSSAPI whom Principals names; Krb5Conf is for Dovecot.
+	Keytab, Krb5Conf string
+	// Principals are who may act as a user, by user name, separated by commas.
+	Principals map[string]string
 	// Extra is more configuration, such as "pop3_uidl_format = %g\n".
 	Extra string
 }
@@ -90,7 +95,7 @@ func openDovecot(c DovecotConfig) (*Dovecot, error) {
 }
 
 func (d *Dovecot) start(ctx context.Context, c DovecotConfig) (err error) {
-	if err := d.write(c.Users); err != nil {
+	if err := d.write(c); err != nil {
 		return err
 	}
 	owner, err := giveToMail(c.Mail)
@@ -115,7 +120,7 @@ func (d *Dovecot) start(ctx context.Context, c DovecotConfig) (err error) {
 }
 
 // write writes what the configuration names.
-func (d *Dovecot) write(all map[string]string) (err error) {
+func (d *Dovecot) write(c DovecotConfig) (err error) {
 	if d.CA, err = NewCA(); err != nil {
 		return err
 	}
@@ -124,8 +129,12 @@ func (d *Dovecot) write(all map[string]string) (err error) {
 		return err
 	}
 	users := ""
-	for name, password := range all {
-		users += name + ":{PLAIN}" + password + "\n"
+	for name, password := range c.Users {
+		users += name + ":{PLAIN}" + password
+		if p := c.Principals[name]; p != "" {
+			users += "::::::k5principals=" + p
+		}
+		users += "\n"
 	}
 	return errors.Join(
 		os.Chmod(d.dir, 0o755), // its login processes are another user's
@@ -152,7 +161,20 @@ func (d *Dovecot) conf(addr []string, owner owner, c DovecotConfig) string {
 	return strings.NewReplacer("$DIR", d.dir, "$MAIL", c.Mail, "$INTERNAL", internal, "$LOGIN", login,
 		"$UID", fmt.Sprint(owner.uid), "$GID", fmt.Sprint(owner.gid)).Replace(dovecotConf) + chroot +
 		"service pop3-login {\n" + listener("pop3", addr[0], "no") + listener("pop3s", addr[1], "yes") + "}\n" +
-		"service imap-login {\n" + listener("imap", addr[2], "no") + "  inet_listener imaps {\n    port = 0\n  }\n}\n" + c.Extra
+		"service imap-login {\n" + listener("imap", addr[2], "no") + "  inet_listener imaps {\n    port = 0\n  }\n}\n" + c.gssapi() + c.Extra
+}
+
+// gssapi is the configuration for tickets.
+func (c *DovecotConfig) gssapi() string {
+	if c.Keytab == "" {
+		return ""
+	}
+	text := fmt.Sprintf("auth_mechanisms = plain gssapi\nauth_krb5_keytab = %s\nauth_gssapi_hostname = localhost\nimport_environment = KRB5_CONFIG=%s\n",
+		c.Keytab, c.Krb5Conf)
+	if os.Geteuid() == 0 {
+		text += "service auth {\n  user = root\n}\n" // the keytab is root's
+	}
+	return text
 }
 
 const dovecotConf = `base_dir = $DIR/run

@@ -49,10 +49,8 @@ func (s *ServiceLogin) Start(ctx context.Context, service, host string, p auth.P
 	if err != nil {
 		return nil, noTicket(fmt.Errorf("ticket for %s: %w", target, err))
 	}
-	i := &Initiator{ticket: t, spoil: func() { s.forget(target, t) }}
-	if data := p.Bindings(auth.BindingEndPoint); len(data) > 0 {
-		i.bindings = hashBindings(append([]byte(auth.BindingEndPoint+":"), data[0]...))
-	}
+	i := initiate(t, p)
+	i.spoil = func() { s.forget(target, t) }
 	return i, nil
 }
 

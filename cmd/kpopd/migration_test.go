@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -308,4 +309,73 @@ func (m *migration) interrupted() {
 		m.Fatal(err)
 	}
 	m.write(m, "bob.part", fmt.Sprintf("%s %s\n%s %s\n%s", old[0].Header, old[0].UID, old[1].Header, old[1].UID, old[2].Header[:7]))
+}
+
+// TestMigrateTicket captures from a Dovecot and from a kpopd, and compares, with
+// tickets: the one in a user's cache, which MIT's kvno got, and one by the key of
+// an administrator.
+func TestMigrateTicket(t *testing.T) {
+	t.Parallel()
+	m := newMigration(t)
+	name := "admin-" + strings.ToLower(rand.Text())
+	m.world.AddUser(t, name)
+	admin, master := m.world.ExportKeytab(t, name), name+"@"+testenv.Realm
+	m.Extra = fmt.Sprintf(`account {
+  when               = principal == %q
+  maildrop           = "admin"
+  allow_authzid      = true
+  allow_authzid_from = ["127.0.0.1"]
+}
+audit {
+  file = %q
+}
+`, master, filepath.Join(m.Dir, "audit.log"))
+	d := m.start(t)
+	old := testenv.StartDovecot(t, testenv.DovecotConfig{
+		Mail: filepath.Join(m.Dir, "mail"), Users: map[string]string{"bob": bobPassword, "alice": alicePassword},
+		Keytab: m.Keytab, Krb5Conf: m.world.Krb5Conf, Principals: map[string]string{"bob": "bob@EXAMPLE.TEST," + master},
+	})
+	ca := m.write(t, "dovecot.pem", string(old.CA.PEM))
+	cache := m.world.Kinit(t, "bob")
+	m.world.Ticket(t, cache, "pop/localhost")
+	for name, who := range map[string][]string{
+		"cache":  {"-ccache", cache},
+		"keytab": {"-keytab", admin, "-krb5-conf", m.world.Krb5Conf},
+		"master": {"-keytab", admin, "-krb5-conf", m.world.Krb5Conf, "-master", master},
+	} {
+		for server, url := range map[string][]string{
+			"dovecot stls": {"-url", "pop3://localhost:" + port(old.POP3), "-ca-file", ca},
+			"dovecot tls":  {"-url", "pop3s://localhost:" + port(old.POP3S), "-ca-file", ca},
+			"kpopd stls":   {"-url", "pop3://localhost:" + d.port(t, "pop3"), "-ca-file", m.CA},
+			"kpopd tls":    {"-url", "pop3s://localhost:" + d.port(t, "pop3s"), "-ca-file", m.CA},
+			"kpopd clear":  {"-url", "pop3://localhost:" + d.port(t, "clear"), "-clear"},
+		} {
+			t.Run(name+" "+server, func(t *testing.T) {
+				n := *m
+				n.T = t
+				dir := t.TempDir()
+				args := slices.Concat(url, who, []string{"-dir", dir, "bob"})
+				if out := n.kpopd(0, append([]string{"capture"}, args...)...); out != "bob: 5 messages, 0 of them known from before\n" {
+					t.Error(out)
+				}
+			})
+		}
+	}
+	dovecot := []string{"-url", "pop3s://localhost:" + port(old.POP3S), "-ca-file", ca, "-ccache", cache}
+	if out := m.kpopd(1, slices.Concat([]string{"capture", "-dir", m.Dir}, dovecot, []string{"alice"})...); !strings.Contains(out, `alice: localhost:`+port(old.POP3S)+`: AUTH GSSAPI: the server says "-ERR`) {
+		t.Errorf("bob's ticket for alice's mail: %s", out)
+	}
+	if out := m.kpopd(1, "capture", "-dir", m.Dir, "-url", "pop3://localhost:"+d.port(t, "clear"), "-ccache", cache, "bob"); !strings.Contains(out, "no TLS: STLS") {
+		t.Errorf("in the clear, unasked: %s", out)
+	}
+	m.kpopd(0, "import", "-replace", "-config", m.config, "-from", "dovecot", "bob")
+	if out := m.kpopd(0, slices.Concat([]string{"verify", "-config", m.config}, dovecot, []string{"bob"})...); out != "bob: 5 messages, all the same\n" {
+		t.Errorf("verify says %s", out)
+	}
+	d.stop(t)
+}
+
+func port(addr string) string {
+	_, port, _ := net.SplitHostPort(addr)
+	return port
 }

@@ -86,16 +86,19 @@ func (d *Dir) Make(name string, perm uint32) (*Dir, error) {
 }
 
 // OpenFile opens the file called name; flags are those of open(2). ErrLink
-// where it is a link. A FIFO does not block; whether it is a regular file,
-// [File.Size] tells.
+// where it is a link, ErrNotRegular where it is a socket or no device answers. A
+// FIFO does not block; whether it is a regular file, [File.Size] tells.
 func (d *Dir) OpenFile(name string, flags int, perm uint32) (*File, error) {
 	if err := d.check("open", name); err != nil {
 		return nil, err
 	}
 	const always = unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC | unix.O_NOCTTY
 	fd, err := openat(d.fd, name, flags|always, perm)
-	if err == unix.ELOOP {
+	switch err {
+	case unix.ELOOP:
 		err = ErrLink
+	case unix.ENXIO:
+		err = ErrNotRegular
 	}
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: d.join(name), Err: err}

@@ -56,6 +56,14 @@ func disturb(dir string) error {
 	return nil
 }
 
+// filesBelow returns where the store at root has its files.
+func filesBelow(root string) func(name string) (string, []string) {
+	return func(name string) (string, []string) {
+		dir := filepath.Join(root, name, "Maildir")
+		return dir, []string{filepath.Join(dir, "new"), filepath.Join(dir, "cur")}
+	}
+}
+
 // A fixture is a store with one Maildir, of alice, whose files a test writes.
 type fixture struct {
 	*testing.T

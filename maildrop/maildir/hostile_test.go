@@ -82,6 +82,7 @@ func TestReplacedMessage(t *testing.T) {
 		"link":      func(path string) error { return os.Symlink("/etc/passwd", path) },
 		"fifo":      func(path string) error { return unix.Mkfifo(path, 0o600) },
 		"directory": func(path string) error { return os.Mkdir(path, 0o700) },
+		"socket":    func(path string) error { return unix.Mknod(path, unix.S_IFSOCK|0o600, 0) },
 	} {
 		f := newFixture(t)
 		f.indexed()

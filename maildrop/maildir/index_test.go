@@ -314,6 +314,7 @@ func TestIndexedStore(t *testing.T) {
 		return storetest.Instance{
 			Store: newIndexed(root, dir),
 			Again: func(*testing.T) maildrop.Store { return newIndexed(root, dir) },
+			Files: filesBelow(root),
 			Disturb: func(t *testing.T, name string) {
 				if err := disturb(filepath.Join(root, name, "Maildir")); err != nil {
 					t.Error(err)

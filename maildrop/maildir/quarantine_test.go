@@ -29,6 +29,7 @@ func TestStoreByPolicy(t *testing.T) {
 				return storetest.Instance{
 					Store: newStore(root),
 					Again: func(*testing.T) maildrop.Store { return newStore(root) },
+					Files: filesBelow(root),
 					Disturb: func(t *testing.T, name string) {
 						if err := disturb(filepath.Join(root, name, "Maildir")); err != nil {
 							t.Error(err)

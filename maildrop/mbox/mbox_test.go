@@ -41,7 +41,8 @@ func instance(t *testing.T, format mbox.Format, rewrite mbox.Rewrite) storetest.
 				t.Error(err)
 			}
 		},
-		Keep: func(text string) string { return keep(text, format) },
+		Files: func(name string) (string, []string) { return filepath.Join(base, "mail", name), nil },
+		Keep:  func(text string) string { return keep(text, format) },
 	}
 }
 

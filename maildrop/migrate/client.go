@@ -25,10 +25,14 @@ type Login struct {
 	// User and Password are sent by USER and PASS; with Authzid by AUTH PLAIN,
 	// for a user who may act as others.
 	User, Password, Authzid string
+	// Ticket, if it is set, logs in by SASL GSSAPI in place of a password, to act
+	// as User: it begins the exchange with the server of a host, over TLS or, if
+	// state is nil, in the clear.
+	Ticket func(ctx context.Context, host string, state *tls.ConnectionState) (Security, error)
 	// TLS is whom to trust. nil: the system's authorities.
 	TLS *tls.Config
-	// Clear: pop3 without STLS is taken, where the password crosses in the
-	// clear.
+	// Clear: pop3 without STLS is taken, where the password and the mail's
+	// headers cross in the clear.
 	Clear bool
 	// Timeout bounds the wait for each reply. 0: two minutes.
 	Timeout time.Duration
@@ -124,6 +128,9 @@ func (c *Client) login(ctx context.Context, l Login, config *tls.Config) error {
 		}
 		c.capabilities()
 	}
+	if l.Ticket != nil {
+		return c.gssapi(ctx, l)
+	}
 	if l.Authzid != "" {
 		plain := l.Authzid + "\x00" + l.User + "\x00" + l.Password // RFC 4616 §2
 		_, err := c.cmd("AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte(plain)))
@@ -156,28 +163,40 @@ var ErrReply = errors.New("the server says")
 // and returns the reply's text.
 func (c *Client) cmd(line string) (string, error) {
 	word, _, _ := strings.Cut(line, " ")
-	_ = c.conn.SetDeadline(time.Now().Add(c.timeout))
-	if _, err := io.WriteString(c.conn, line+"\r\n"); err != nil {
-		return "", fmt.Errorf("%s: %w", word, err)
+	err := c.send(line)
+	var text string
+	if err == nil {
+		text, err = c.reply()
 	}
-	text, err := c.reply()
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", word, err)
 	}
 	return text, nil
 }
 
-// reply reads a status line.
-func (c *Client) reply() (string, error) {
+// send sends a line.
+func (c *Client) send(line string) error {
+	_ = c.conn.SetDeadline(time.Now().Add(c.timeout))
+	_, err := io.WriteString(c.conn, line+"\r\n")
+	return err
+}
+
+// line reads a line, without its end.
+func (c *Client) line() (string, error) {
 	_ = c.conn.SetDeadline(time.Now().Add(c.timeout))
 	line, err := c.r.ReadSlice('\n')
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
+	return strings.TrimRight(string(line), "\r\n"), err
+}
+
+// reply reads a status line.
+func (c *Client) reply() (string, error) {
+	text, err := c.line()
 	if err != nil {
 		return "", err
 	}
-	text := strings.TrimRight(string(line), "\r\n")
 	if rest, ok := strings.CutPrefix(text, "+OK"); ok {
 		return strings.TrimSpace(rest), nil
 	}

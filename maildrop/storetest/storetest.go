@@ -24,6 +24,10 @@ type Instance struct {
 	// may change about messages while sessions go on, such as flags. nil:
 	// nothing can be.
 	Disturb func(t *testing.T, name string)
+	// Files returns the file or directory that is the maildrop called name, and,
+	// where it is a directory, those in it that messages are in. nil: the store
+	// has no files.
+	Files func(name string) (path string, folders []string)
 	// Keep returns what the store makes of a text that is delivered, where its
 	// format cannot hold any text. nil: it comes back octet for octet.
 	Keep func(text string) string
@@ -65,6 +69,8 @@ func TestStore(t *testing.T, fresh func(t *testing.T) Instance) {
 		{"FailingReader", failingReader},
 		{"RefusedNames", refusedNames},
 		{"StrangeNames", strangeNames},
+		{"InPlace", inPlace},
+		{"Among", among},
 		{"ManyDeliveries", manyDeliveries},
 		{"DeliverWhileSessions", deliverWhileSessions},
 	}
