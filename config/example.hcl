@@ -496,7 +496,8 @@ audit {
 # "mboxcl" and "mboxcl2", which have a Content-Length.
 # uidl: "x-uidl" takes the unique-id from that header field; "uw" makes it of X-IMAP
 # or X-IMAPbase and X-UID, as UW's and Panda's ipop3d did. A message without gets a
-# digest of what mail programs do not change; "digest" looks at no field.
+# digest of what mail programs do not change; "digest" looks at no field. "popa3d",
+# "tpop3d" and "qpopper" compute what those servers showed.
 # locks: any of "fcntl", "flock", "dotlock", and "dotlock_try", which goes without
 # a lock file where the directory does not let us make one.
 # rewrite: "auto" removes messages by a new file, where that keeps owner, mode and

@@ -22,11 +22,14 @@ const (
 type MboxUIDL string
 
 // The sources: the header field X-UIDL; UW's UIDVALIDITY and X-UID; neither. A
-// message that has no such field gets a digest.
+// message that has no such field gets a digest. Or what other servers computed.
 const (
-	MboxHeader MboxUIDL = "x-uidl"
-	MboxUW     MboxUIDL = "uw"
-	MboxDigest MboxUIDL = "digest"
+	MboxHeader  MboxUIDL = "x-uidl"
+	MboxUW      MboxUIDL = "uw"
+	MboxDigest  MboxUIDL = "digest"
+	MboxPopa3d  MboxUIDL = "popa3d"
+	MboxTpop3d  MboxUIDL = "tpop3d"
+	MboxQpopper MboxUIDL = "qpopper"
 )
 
 // An MboxLock is a way to lock a file.
@@ -73,7 +76,7 @@ func (m *Mbox) fields() []field {
 	lock := func(dst *MboxLock) setter { return oneOf(dst, MboxFcntl, MboxFlock, MboxDotlock, MboxDotlockTry) }
 	return []field{
 		may("format", value(oneOf(&m.Format, MboxRD, MboxO, MboxCL, MboxCL2))),
-		may("uidl", value(oneOf(&m.UIDL, MboxHeader, MboxUW, MboxDigest))),
+		may("uidl", value(oneOf(&m.UIDL, MboxHeader, MboxUW, MboxDigest, MboxPopa3d, MboxTpop3d, MboxQpopper))),
 		may("locks", value(list(&m.Locks, lock))),
 		may("lock_timeout", value(duration(&m.LockTimeout, time.Second, 10*time.Minute, ""))),
 		may("rewrite", value(oneOf(&m.Rewrite, MboxAuto, MboxInPlace))),

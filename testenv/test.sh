@@ -192,7 +192,9 @@ if [ -n "$staticcheck" ]; then
 	step 'staticcheck' go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 fi
 step 'go build, static' build
-# Most tests wait for other programs most of the time.
+# Most tests wait for other programs most of the time. With the race detector a
+# program sleeps for a second as it ends, and the tests start hundreds of them.
+export GORACE=atexit_sleep_ms=0
 step 'go test -race' env CGO_ENABLED=1 go test -race -timeout 15m -parallel 4 ./...
 # The benchmark beside Dovecot: the least of it, so that it can be run at any time.
 step 'beside Dovecot' go test ./cmd/kpopd -run '^$' -benchtime 1x -bench 'BesideDovecot/(First|Warm|Retr|Drain)/(sized|4kb)/(^1000$|tls)'

@@ -9,9 +9,11 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"os/user"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -50,16 +52,7 @@ func deliverCommand(stdin io.Reader, stderr io.Writer) *cli.Command {
 			"user who calls. Exits with 0 once the message is on the disk, or as in sysexits.h: 64 for a\n" +
 			"wrong command line, 65 for a loop, 67 for nobody's name, 69 for a full maildrop, and 75, try\n" +
 			"again, for all else.",
-		Flags: []cli.Flag{
-			configFlag(),
-			&cli.StringFlag{Name: "f", Usage: "the `SENDER`; absent: as the message says in its first line or Return-Path"},
-			&cli.StringFlag{Name: "a", Usage: "the `ADDRESS` that the user had at first"},
-			&cli.StringSliceFlag{Name: "d", Usage: "deliver to `USER`"},
-			&cli.StringFlag{Name: "delimiter", Usage: "the first of these `CHARACTERS` ends the user's name"},
-			&cli.BoolFlag{Name: "existing", Usage: "only to maildrops that are there"},
-			&cli.StringFlag{Name: "over-quota", Value: "temporary", Usage: "a full maildrop is `temporary` or permanent"},
-			&cli.DurationFlag{Name: "timeout", Value: 5 * time.Minute, Usage: "give up after this time"},
-		},
+		Flags: deliverFlags(),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			d := deliverer{stdin: stdin, stderr: stderr, sender: cmd.String("f"), hasSender: cmd.IsSet("f"), original: cmd.String("a"),
 				users: append(cmd.StringSlice("d"), cmd.Args().Slice()...), delimiter: cmd.String("delimiter"),
@@ -69,6 +62,19 @@ func deliverCommand(stdin io.Reader, stderr io.Writer) *cli.Command {
 			}
 			return d.within(ctx, cmd.Duration("timeout"), cmd.String("config"))
 		},
+	}
+}
+
+func deliverFlags() []cli.Flag {
+	return []cli.Flag{
+		configFlag(),
+		&cli.StringFlag{Name: "f", Usage: "the `SENDER`; absent: as the message says in its first line or Return-Path"},
+		&cli.StringFlag{Name: "a", Usage: "the `ADDRESS` that the user had at first"},
+		&cli.StringSliceFlag{Name: "d", Usage: "deliver to `USER`"},
+		&cli.StringFlag{Name: "delimiter", Usage: "the first of these `CHARACTERS` ends the user's name"},
+		&cli.BoolFlag{Name: "existing", Usage: "only to maildrops that are there"},
+		&cli.StringFlag{Name: "over-quota", Value: "temporary", Usage: "a full maildrop is `temporary` or permanent"},
+		&cli.DurationFlag{Name: "timeout", Value: 5 * time.Minute, Usage: "give up after this time"},
 	}
 }
 
@@ -88,11 +94,6 @@ type deliverer struct {
 
 // check looks at the command line.
 func (d *deliverer) check(path string) error {
-	for _, a := range []string{d.sender, d.original} {
-		if _, ok := lmtp.ParseAddress(a); a != "" && !ok {
-			return usagef("deliver: %q is no address", a)
-		}
-	}
 	switch {
 	case path == "":
 		return usagef("deliver: -config FILE is needed")
@@ -111,18 +112,35 @@ func (d *deliverer) check(path string) error {
 
 // within runs the delivery and waits for it no longer than told: neither a
 // message whose end does not come nor a disk holds a transfer agent for ever.
+// Exim returns the mail of a program that a signal has ended, as when the
+// machine stops: here one has the message put off.
 func (d *deliverer) within(ctx context.Context, timeout time.Duration, path string) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
+	defer stop()
+	late := time.After(timeout)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- d.run(ctx, path) }()
+	why := "a signal came"
 	select {
 	case err := <-done:
 		return err
-	case <-ctx.Done(): // the process ends, and the reading with it
-		return exitError{exTempFail, fmt.Errorf("deliver: not done within %v", timeout)}
+	case <-late:
+		why = fmt.Sprintf("not done within %v", timeout)
+		cancel()
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done: // it may be there all the same
+		return err
+	case <-time.After(deliverGrace): // the process ends, and the reading with it
+		return exitError{exTempFail, fmt.Errorf("deliver: %s", why)}
 	}
 }
+
+// deliverGrace is how long a delivery that is given up may take to clean up.
+const deliverGrace = time.Second
 
 // run delivers the message to all users, each of whom it tells of on its own.
 func (d *deliverer) run(ctx context.Context, path string) error {
@@ -203,7 +221,7 @@ func (d *deliverer) delivery(ctx context.Context, name string, h *lmtp.Header) (
 	if err != nil {
 		return maildrop.Delivery{}, err
 	}
-	e := lmtp.Envelope{Recipient: addr.String(), Original: d.original}
+	e := lmtp.Envelope{Recipient: addr.String(), Original: envelopeAddress(d.original).String()}
 	return maildrop.Delivery{Name: target.Maildrop, Quota: target.Quota, Head: e.Head(),
 		Accept: func() error { return h.CheckLoop("") }}, nil
 }
@@ -220,7 +238,7 @@ func (d *deliverer) send(ctx context.Context, h *lmtp.Header, all []maildrop.Del
 	if !d.hasSender {
 		sender = cmp.Or(h.Sender, h.ReturnPath)
 	}
-	from, _ := lmtp.ParseAddress(strings.TrimSpace(sender)) // what is none is not known
+	from := envelopeAddress(strings.TrimSpace(sender))
 	if from.Local == "MAILER-DAEMON" && from.Domain == "" { // which is how an mbox has none
 		from = lmtp.Address{}
 	}
@@ -228,6 +246,22 @@ func (d *deliverer) send(ctx context.Context, h *lmtp.Header, all []maildrop.Del
 		all[i].Head = append(fmt.Appendf(nil, "Return-Path: <%s>\n", from), all[i].Head[len("Return-Path: <>\n"):]...)
 	}
 	return d.distribute(ctx, all, io.MultiReader(bytes.NewReader(begin[:n]), h))
+}
+
+// envelopeAddress is an address as transfer agents hand it over, which is often
+// without the quotes that its local part needs. What is none is not known: that
+// the world writes such senders is no reason to return the mail.
+func envelopeAddress(s string) lmtp.Address {
+	a, ok := lmtp.ParseAddress(s)
+	if !ok {
+		at := strings.LastIndexByte(s, '@')
+		bare := lmtp.Address{Local: s[:max(at, 0)], Domain: s[at+1:]}
+		a, ok = lmtp.ParseAddress(bare.String())
+	}
+	if !ok {
+		return lmtp.Address{}
+	}
+	return a
 }
 
 // headerPeek is how far into a message its sender is looked for.

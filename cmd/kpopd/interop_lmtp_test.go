@@ -207,7 +207,7 @@ virtual_uid_maps = static:8
 virtual_gid_maps = static:8
 recipient_delimiter = +
 `, p.socket, p.dir),
-		Master: fmt.Sprintf("deliver unix - n n - - pipe flags=R user=daemon argv=%s deliver -config %s -f ${sender} -a ${original_recipient} -d ${user}\n", run, p.config),
+		Master: fmt.Sprintf("deliver unix - n n - - pipe flags=Ru user=daemon argv=%s deliver -config %s -f ${sender} -a ${original_recipient} -d ${user}\n", run, p.config),
 	})
 	c, err := net.Dial("tcp", mta.SMTP)
 	if err != nil {
@@ -250,7 +250,7 @@ func TestExim(t *testing.T) {
 	if err := errors.Join(os.Symlink("/nonexistent", mail+"/dave"), os.Chown(mail, 8, 8)); err != nil {
 		t.Fatal(err)
 	}
-	transport := fmt.Sprintf("  command = %s deliver -config %s -d \"$local_part_data\"\n  temp_errors = 75\n  log_output\n  message_suffix =\n", run, p.config)
+	transport := fmt.Sprintf("  command = %s deliver -config %s -d \"$local_part_data\"\n  temp_errors = 75\n  freeze_signal\n  log_output\n  message_suffix =\n", run, p.config)
 	log := testenv.Exim(t, transport, []string{"carol", "root", "dave"}, "sender@elsewhere.test",
 		"From: sender@elsewhere.test\nSubject: x\n\ntext\n.\n", "carol@pipe.test", "root@pipe.test", "dave@pipe.test")
 	for _, want := range []string{"=> carol <carol@pipe.test>", "** root@pipe.test R=all T=pipe: Child process of pipe transport returned 67", "== dave@pipe.test R=all T=pipe defer"} {
@@ -315,6 +315,34 @@ s.quit()
 	if texts, envelopes := p.collect(t, "alice"); len(texts) != 1 || envelopes[0] != "a@b.test alice@c.test" || !strings.HasSuffix(texts[0], "\n\n.\ntext\n") {
 		t.Errorf("alice has %q %q", texts, envelopes)
 	}
+}
+
+// TestLMTPCase: senders write names in other letters than their owners do. Whom
+// nobody has as he is written is looked for in lower case; another domain's
+// user is not taken for him.
+func TestLMTPCase(t *testing.T) {
+	t.Parallel()
+	p := newPostRoom(t, "listener \"known\" {\n  address = \"127.0.0.1:0\"\n  protocol = \"lmtp\"\n  tls = \"off\"\n  recipients = \"maildrops\"\n}\n")
+	users := "alice:{PLAIN}x\nBob:{PLAIN}x\nalice@a.test:{PLAIN}x\n"
+	if err := os.WriteFile(filepath.Join(p.dir, "users"), []byte(users), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.start(t)
+	l := p.connect(t)
+	l.send(t, "MAIL FROM:<>\r\nRCPT TO:<ALICE+x@c.test>\r\nRCPT TO:<Bob@c.test>\r\nRCPT TO:<Alice@A.test>\r\nRCPT TO:<alice@A.test>\r\nRCPT TO:<Carol@c.test>\r\n").
+		says(t, 250, 250, 250, 250, 250, 550)
+	l.send(t, "DATA\r\ntext\r\n.\r\n").says(t, 354, 250, 250, 250, 250)
+	for name, want := range map[string]int{"alice": 1, "Bob": 1, "alice@a.test": 2, "ALICE": 0} {
+		if n := len(p.texts(t, name)); n != want {
+			t.Errorf("%s has %d messages, want %d", name, n, want)
+		}
+	}
+	conn, err := net.Dial("tcp", p.d.addrs["known"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	l = newLMTPClient(t, conn)
+	l.send(t, "LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<Alice@c.test>\r\nRCPT TO:<Carol@c.test>\r\n").says(t, 220, 250, 250, 250, 550)
 }
 
 // TestLMTPHostile: whatever one client sends, it takes no more than its share,

@@ -24,6 +24,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv(asKpopd, "1")
+			e.Setenv("GORACE", os.Getenv("GORACE"))
 			// What a script calls kpopd is this binary.
 			bin := e.WorkDir + "/bin"
 			if err := os.Mkdir(bin, 0o700); err != nil {

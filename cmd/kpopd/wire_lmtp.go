@@ -111,8 +111,18 @@ func (b *builder) resolver(l *config.Listener) func(context.Context, lmtp.Addres
 	return func(ctx context.Context, addr lmtp.Address, p auth.Peer) (lmtp.Target, error) {
 		ctx, cancel := context.WithTimeout(ctx, openTimeout)
 		defer cancel()
-		return r.resolve(ctx, addr, p)
+		target, err := r.resolve(ctx, addr, p)
+		if small := lowerCase(addr); errors.Is(err, auth.ErrUnknown) && small != addr {
+			return r.resolve(ctx, small, p)
+		}
+		return target, err
 	}
+}
+
+// lowerCase is how an address is looked for that nobody has as it is written:
+// senders write Alice@ and ALICE@ for alice (RFC 5321 §2.4).
+func lowerCase(a lmtp.Address) lmtp.Address {
+	return lmtp.Address{Local: strings.ToLower(a.Local), Domain: strings.ToLower(a.Domain)}
 }
 
 // resolve finds out who has the address, and then what the account rules give
@@ -159,7 +169,7 @@ func (r *recipients) bare(a lmtp.Address) lmtp.Address {
 func (r *recipients) find(ctx context.Context, addr lmtp.Address, p auth.Peer) (id auth.Identity, known bool, err error) {
 	names := []string{addr.Local}
 	if addr.Domain != "" {
-		names = []string{addr.Local + "@" + addr.Domain, addr.Local}
+		names = []string{addr.Local + "@" + addr.Domain, addr.Local + "@" + strings.ToLower(addr.Domain), addr.Local}
 	}
 	for _, name := range names {
 		for _, f := range r.known {

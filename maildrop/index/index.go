@@ -154,9 +154,6 @@ func (b *Builder) Add(e Entry) bool {
 	return true
 }
 
-// Len returns how many messages were added.
-func (b *Builder) Len() int { return len(b.rows) }
-
 // Index returns what was added. The Builder is not used any more.
 func (b *Builder) Index(stamp string) *Index {
 	x := &Index{Stamp: stamp, text: b.text.String(), rows: b.rows, messages: make([]maildrop.Message, len(b.rows))}

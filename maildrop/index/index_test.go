@@ -73,7 +73,7 @@ func TestIndex(t *testing.T) {
 		{Name: strings.Repeat("n", 256), UID: "x"}, {Name: "a"}, {UID: strings.Repeat("u", 71)},
 		{UID: "a b"}, {UID: "\x7f"}, {UID: "x", Size: -1}, {UID: "x", Size: 1<<50 + 1},
 	} {
-		if b := index.NewBuilder(0, 0); b.Add(e) || b.Len() != 0 {
+		if b := index.NewBuilder(0, 0); b.Add(e) || b.Index("").Len() != 0 {
 			t.Errorf("%+v was taken", e)
 		}
 	}

@@ -93,3 +93,12 @@ func RemoveAfter(ctx context.Context, s *Store, name, uid string, between func()
 	between()
 	return h.remove(v, map[string]bool{uid: true})
 }
+
+// Imitate returns what another server calls a message that is written in parts.
+func Imitate(u UIDs, parts ...[]byte) string {
+	m := u.imitator()
+	for _, p := range parts {
+		m.Write(p)
+	}
+	return m.uid()
+}

@@ -45,6 +45,7 @@ func (f *fixture) procmail(text string) {
 // procmail, our deliveries and our sessions, which take what there is, at the
 // same time: each message comes once.
 func TestProcmail(t *testing.T) {
+	t.Parallel()
 	for _, rewrite := range mbox.Rewrites {
 		f := newFixture(t)
 		f.store.Rewrite = rewrite
@@ -83,6 +84,7 @@ func TestProcmail(t *testing.T) {
 
 // mutt deletes a message, and marks another, while a session is open.
 func TestMutt(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.deliver("Subject: one\n\n1\n", "Subject: two\n\nFrom 2\n", "Subject: three\n\n3\n", "Subject: four\n\n4\n")
 	f.age()
@@ -111,6 +113,7 @@ func TestMutt(t *testing.T) {
 // What we write, Python's mailbox reads, in every dialect; and it removes under
 // a lock that we respect.
 func TestPython(t *testing.T) {
+	t.Parallel()
 	const script = `import mailbox, sys
 m = mailbox.mbox(sys.argv[1], create=False)
 m.lock()

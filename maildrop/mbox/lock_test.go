@@ -101,6 +101,7 @@ func dead(t *testing.T) int {
 
 // A lock file that nobody can own is broken, any other is respected.
 func TestStaleDotlock(t *testing.T) {
+	t.Parallel()
 	host, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)
@@ -208,6 +209,7 @@ func child(t *testing.T) {
 // Another program renames a new file into place all the time, under a lock that
 // is the file's own: nothing is delivered to one that has lost its name.
 func TestRenamedWhileLocking(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.store.Locks = []mbox.Lock{mbox.Fcntl}
 	f.put(big(1))

@@ -263,6 +263,7 @@ func TestCrashInDeliverAndArrival(t *testing.T) {
 // All is on disk before it is acknowledged, and the journal before what it is
 // about.
 func TestSyncBeforeAcknowledgement(t *testing.T) {
+	t.Parallel()
 	for work, want := range map[string][]string{
 		"deliver":  {"fsync .journal", "fsync /state/mbox", "pwrite64 /alice", "fsync /alice", "fsync /mail", "write pipe:"},
 		"import":   {"fsync .alice.kpopd", "renameat2 /alice", "fsync /mail", "fsync .index.new", "renameat2 .index", "fsync /state/mbox", "write pipe:"},

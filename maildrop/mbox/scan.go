@@ -33,7 +33,7 @@ type entry struct {
 
 	uid string // the unique-id, once it has one
 	// What the message says of itself, after a scan only.
-	xuidl string
+	xuidl string // or what another server called it
 	xuid  uint32
 }
 
@@ -78,6 +78,8 @@ type scanner struct {
 	length   int64 // Content-Length; -1: none
 	internal bool  // the subject of a pseudo message was seen
 	ximap    bool
+	uids     UIDs     // where unique-ids come from
+	other    imitator // nil: nothing is to be computed
 	// What the first message says of the file, as UW's servers keep it.
 	validity uint32
 	first    bool // the first message is not over
@@ -147,6 +149,9 @@ func (s *scanner) begin(line []byte) {
 	s.meter = maildrop.Meter{}
 	s.seen.Reset(&s.meter)
 	s.length, s.internal, s.ximap, s.open = -1, false, false, false
+	if s.other = s.uids.imitator(); s.other != nil {
+		s.other.Write(line)
+	}
 }
 
 // flush makes a blank line a part of the message, since more follows.
@@ -161,6 +166,9 @@ func (s *scanner) flush() {
 func (s *scanner) add(p piece) {
 	if !s.filter.body && p.first && p.head && len(p.text) < bufferSize {
 		s.header(p.text)
+	}
+	if s.other != nil {
+		s.other.Write(p.text)
 	}
 	s.filter.visible(p, func(text []byte) { s.seen.Write(text) })
 	if !s.filter.hidden {
@@ -256,6 +264,7 @@ func (s *scanner) finish() {
 		return
 	}
 	e.end, e.gap = s.offset, uint8(len(s.blank))
+	s.imitate()
 	s.blank = s.blank[:0]
 	s.filter.end(func(text []byte) { s.seen.Write(text) })
 	s.seen.Flush()
@@ -275,6 +284,19 @@ func (s *scanner) finish() {
 	}
 	s.first, s.e = false, nil
 	s.emit(e)
+}
+
+// imitate takes what another server called the message, if it may be a
+// unique-id.
+func (s *scanner) imitate() {
+	if s.other == nil {
+		return
+	}
+	s.other.Write(s.blank)
+	s.e.xuidl = ""
+	if uid := s.other.uid(); validUID([]byte(uid)) {
+		s.e.xuidl = uid
+	}
 }
 
 // contextReader reads until ctx ends.

@@ -20,10 +20,15 @@ const (
 	ByUW UIDs = "uw"
 	// ByDigest looks at no field that anybody may have written.
 	ByDigest UIDs = "digest"
+	// ByPopa3d, ByTpop3d and ByQpopper compute what these servers showed, the
+	// last where X-UIDL has nothing.
+	ByPopa3d  UIDs = "popa3d"
+	ByTpop3d  UIDs = "tpop3d"
+	ByQpopper UIDs = "qpopper"
 )
 
 // AllUIDs are the sources, the default first.
-var AllUIDs = []UIDs{ByHeader, ByUW, ByDigest}
+var AllUIDs = []UIDs{ByHeader, ByUW, ByDigest, ByPopa3d, ByTpop3d, ByQpopper}
 
 // uidOf returns the unique-id by digest of the n-th message, from 1, of those
 // that have one digest.
@@ -37,12 +42,12 @@ func uidOf(d digest, n int) string {
 // claimed returns the unique-id that e itself claims; "": none.
 func (u UIDs) claimed(e *entry, validity uint32) string {
 	switch {
-	case u == ByHeader || u == "":
-		return e.xuidl
-	case u == ByUW && validity != 0 && e.xuid != 0:
+	case u == ByDigest, u == ByUW && (validity == 0 || e.xuid == 0):
+		return ""
+	case u == ByUW:
 		return fmt.Sprintf("%08x%08x", validity, e.xuid)
 	}
-	return ""
+	return e.xuidl
 }
 
 // assign gives each entry its unique-id. What was served stays: entries are

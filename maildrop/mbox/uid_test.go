@@ -160,6 +160,7 @@ func TestIndexIsNoTruth(t *testing.T) {
 // A mailbox that did not change is not read again, and one that grew only from
 // its last message on, but for the lines with which the others begin.
 func TestUnchangedIsNotRead(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.put(big(1) + big(2))
 	f.uids()

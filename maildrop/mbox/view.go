@@ -117,6 +117,7 @@ func (h *hold) scan(ctx context.Context, x *index, size int64) ([]*entry, uint32
 			entries = append(entries, &x.entries[i])
 		}
 		sc := newScanner(whole{h.file}, size, format, emit)
+		sc.uids = h.spot.store.UIDs
 		err := sc.scan(ctx, x.entries[last].offset)
 		if err == nil && len(entries) > last && entries[last].digest == x.entries[last].digest {
 			return entries, x.validity, nil
@@ -127,6 +128,7 @@ func (h *hold) scan(ctx context.Context, x *index, size int64) ([]*entry, uint32
 		entries = nil
 	}
 	sc := newScanner(whole{h.file}, size, format, emit)
+	sc.uids = h.spot.store.UIDs
 	err := sc.scan(ctx, 0)
 	return entries, sc.validity, err
 }

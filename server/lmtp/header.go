@@ -45,14 +45,14 @@ type Header struct {
 func NewHeader(r io.Reader) *Header { return &Header{r: r} }
 
 // CheckLoop returns ErrLoop if the text has gone through too many servers, or
-// has been delivered to this address before. It is for when all of the header
-// has been read.
+// has been delivered to this address before; "": to none. It is for when all of
+// the header has been read.
 func (h *Header) CheckLoop(rcpt string) error {
 	if h.hops > hopsMax {
 		return ErrLoop
 	}
 	for _, t := range h.traces {
-		if strings.EqualFold(t, rcpt) {
+		if rcpt != "" && strings.EqualFold(t, rcpt) {
 			return ErrLoop
 		}
 	}
