@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"kpopd/maildrop/mbox"
 	"kpopd/maildrop/migrate"
 	"kpopd/testenv"
 )
@@ -351,7 +352,23 @@ func TestMigrateMbox(t *testing.T) {
 	if n := strings.Count(m.read(box), "\nX-UIDL: "); n != 5 {
 		t.Errorf("%d fields in %s", n, m.read(box))
 	}
+	last := "From: a@example.test\nSubject: new\n\nFrom here on\n"
+	store := &mbox.Store{Root: filepath.Dir(box), StateDir: filepath.Join(m.Dir, "state")}
+	if err := store.Deliver(t.Context(), "bob", strings.NewReader(last)); err != nil {
+		t.Fatal(err)
+	}
+	m.texts = append(m.texts, last)
+	m.collects()
+	m.nothing()
 	d.stop(t)
+	back := testenv.StartDovecot(t, testenv.DovecotConfig{Mail: filepath.Dir(box), Users: map[string]string{"bob": bobPassword},
+		Extra: "mail_location = mbox:" + t.TempDir() + ":INBOX=" + box + ":INDEX=MEMORY\npop3_reuse_xuidl = yes\nmbox_write_locks = fcntl\n"})
+	for i, line := range m.shown(back.POP3, back.CA)[:5] {
+		uid, _, _ := strings.Cut(line, " ")
+		if was, _, _ := strings.Cut(want[i], " "); uid != was {
+			t.Errorf("back at Dovecot, message %d is %s, was %s", i+1, uid, was)
+		}
+	}
 }
 
 // mboxOf has Python make an mbox of what a server shows of bob's mail.
