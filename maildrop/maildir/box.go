@@ -69,11 +69,7 @@ func (b *box) load(ctx context.Context, maildir *durable.Dir) error {
 	if err != nil {
 		return err
 	}
-	d := recall(l, last)
-	if err := b.look(ctx, l); err != nil {
-		return err
-	}
-	if err := b.store.storm(l, d); err != nil {
+	if err := b.look(ctx, l, recall(l, last)); err != nil {
 		return err
 	}
 	before.settled = before.settled && before.text == after.text && len(l.more) == 0
@@ -82,21 +78,24 @@ func (b *box) load(ctx context.Context, maildir *durable.Dir) error {
 	return nil
 }
 
-// unfinished is put behind a path to name what a login found out that ran out of
-// time. No path has it.
-const unfinished = "\x00unfinished"
+// refused is put behind a path to name what a login found out that came to
+// nothing. No path has it.
+const refused = "\x00refused"
 
-// look measures what is new. Where there is too much of it for one login, the
-// next one goes on from there.
-func (b *box) look(ctx context.Context, l *listing) error {
-	name := b.path + unfinished
-	before := b.store.Index.Get(name)
-	recall(l, before)
+// look measures what is new, and looks whether all that may be served. A login
+// that runs out of time, or is refused, leaves what it found out to the next.
+func (b *box) look(ctx context.Context, l *listing, d *difference) error {
+	name := b.path + refused
+	known := b.store.Index.Get(name)
+	recall(l, known)
 	err := b.measure(ctx, l)
+	if err == nil {
+		err = b.store.storm(l, d)
+	}
 	switch {
 	case err != nil && maildrop.Live(b.lease) == nil:
 		b.store.Index.Put(name, l.known())
-	case err == nil && before != nil:
+	case err == nil && known != nil:
 		_, _ = b.store.Index.Forget(name)
 	}
 	return err

@@ -61,7 +61,7 @@ func TestEndlessMessage(t *testing.T) {
 	if d, err := maildrop.Open(ctx, "alice", &f.locker, f.store); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Open = %v, %v", d, err)
 	}
-	if n := f.store.Index.Get("alice/Maildir\x00unfinished").Len(); n != small {
+	if n := f.store.Index.Get("alice/Maildir\x00refused").Len(); n != small {
 		t.Errorf("%d of %d messages are known", n, small)
 	}
 	if n := f.store.Index.Get("alice/Maildir").Len(); n != 0 {
@@ -71,7 +71,7 @@ func TestEndlessMessage(t *testing.T) {
 	if n := len(f.uids()); n != small {
 		t.Errorf("%d messages", n)
 	}
-	if x := f.store.Index.Get("alice/Maildir\x00unfinished"); x != nil {
+	if x := f.store.Index.Get("alice/Maildir\x00refused"); x != nil {
 		t.Error("what was found out is still there")
 	}
 }
