@@ -188,7 +188,9 @@ func (d *deliverer) build(path string) (*parts, error) {
 		writeDiagnostics(d.stderr, diags)
 		return nil, exitError{exTempFail, errReported}
 	}
-	if file.Maildrop.Kind == "mbox" { // journals are in the state directory
+	// Journals of mboxes are in the state directory, and what root makes anywhere,
+	// the server cannot read.
+	if file.Maildrop.Kind == "mbox" || os.Geteuid() == 0 {
 		if err := sameUser(file.StateDir); err != nil {
 			b.next.part()
 			return nil, exitError{exTempFail, err}
