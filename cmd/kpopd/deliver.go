@@ -188,6 +188,12 @@ func (d *deliverer) build(path string) (*parts, error) {
 		writeDiagnostics(d.stderr, diags)
 		return nil, exitError{exTempFail, errReported}
 	}
+	if file.Maildrop.Kind == "mbox" { // journals are in the state directory
+		if err := sameUser(file.StateDir); err != nil {
+			b.next.part()
+			return nil, exitError{exTempFail, err}
+		}
+	}
 	l := &config.Listener{Delivery: config.Delivery{Recipients: config.KnownRules, RecipientDelimiter: d.delimiter}}
 	if d.existing {
 		l.Recipients = config.KnownMaildrops
