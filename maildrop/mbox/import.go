@@ -84,7 +84,7 @@ func nothing(choose func(*importing) ([]string, error)) error {
 // An importing is a locked mailbox as it was read.
 type importing struct {
 	*hold
-	size     int64
+	stamp
 	old      *index
 	validity uint32
 	entries  []*entry // with the unique-ids that they have
@@ -103,7 +103,7 @@ func (h *hold) survey(ctx context.Context) (*importing, error) {
 	if err != nil {
 		return nil, err
 	}
-	im := &importing{hold: h, size: st.Size, old: h.spot.readIndex()}
+	im := &importing{hold: h, stamp: stampOf(&st), old: h.spot.readIndex()}
 	if im.entries, im.validity, err = h.scanAll(ctx, h.file, st.Size); err != nil {
 		return nil, fmt.Errorf("%s: %w", h.spot.path(), err)
 	}
@@ -202,11 +202,7 @@ func (im *importing) adopt(uids []string) (*index, error) {
 		}
 		used[e.uid] = true
 	}
-	st, err := im.file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	next := &index{stamp: stampOf(&st), made: im.spot.store.made(), validity: im.validity}
+	next := &index{stamp: im.stamp, made: im.spot.store.made(), validity: im.validity}
 	for _, e := range im.entries {
 		next.entries = append(next.entries, *e)
 	}
@@ -294,7 +290,7 @@ func (im *importing) fields(e *entry) (all []edit, err error) {
 // must be what it was.
 func (im *importing) fill(ctx context.Context, file *durable.File, edits []edit, next *index) error {
 	at, from := int64(0), int64(0)
-	for _, e := range append(edits, edit{span: span{im.size, im.size}}) {
+	for _, e := range append(edits, edit{span: span{im.Size, im.Size}}) {
 		if err := copySpan(im.hold, file, at, im.file, span{from, e.start}, nil); err != nil {
 			return err
 		}
@@ -303,6 +299,9 @@ func (im *importing) fill(ctx context.Context, file *durable.File, edits []edit,
 			return err
 		}
 		at, from = at+int64(len(e.text)), e.end
+	}
+	if st, err := im.file.Stat(); err != nil || stampOf(&st) != im.stamp {
+		return errors.Join(errChanged, err)
 	}
 	entries, validity, err := im.scanAll(ctx, file, at)
 	if err != nil {

@@ -129,6 +129,26 @@ func TestImportRefused(t *testing.T) {
 	}
 }
 
+// A program that writes without a lock makes us stop, and loses nothing.
+func TestImportWithoutLock(t *testing.T) {
+	f := newFixture(t)
+	f.put(message("1", "") + message("2", ""))
+	uids := f.uids()
+	l, err := f.locker.Lock(t.Context(), "alice")
+	f.must(err)
+	err = f.store.Import(t.Context(), l, func([]mbox.Candidate, func(int) io.ReadCloser) ([]string, error) {
+		f.must(os.WriteFile(f.path, []byte(f.file()+message("3", "")), 0o600))
+		return []string{"one", "two"}, nil
+	})
+	f.must(l.Release())
+	if !errors.Is(err, mbox.ErrImport) || !strings.Contains(err.Error(), "another program changes it without a lock") {
+		t.Error(err)
+	}
+	if got := f.uids(); len(got) != 3 || !slices.Equal(got[:2], uids) {
+		t.Errorf("unique-ids %q", got)
+	}
+}
+
 // Who chooses is shown what clients are, and may choose nothing.
 func TestImportCandidates(t *testing.T) {
 	f := newFixture(t)
