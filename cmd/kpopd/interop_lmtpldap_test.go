@@ -30,7 +30,7 @@ func TestLMTPDirectory(t *testing.T) {
   bind_dn            = "%s"
   bind_password_file = "ldap.secret"
   base_dn            = "%s"
-  filter             = "(&(objectClass=person)(uid=${user}))"
+  filter             = "(&(objectClass=person)(|(uid=${user})(objectClass=${user})))"
   attributes         = ["mailbox"]
   disabled_attribute = "mailboxDisabled"
   timeout            = "5s"
@@ -46,6 +46,9 @@ account {
 	l.send(t, "MAIL FROM:<>\r\nRCPT TO:<bob@example.test>\r\n").says(t, 250, 250)
 	if said := l.send(t, "RCPT TO:<dave@example.test>\r\n").says(t, 550); !strings.HasPrefix(said, "5.2.1 ") {
 		t.Errorf("to a disabled account: %s", said)
+	}
+	if said := l.send(t, "RCPT TO:<person@example.test>\r\n").says(t, 451); !strings.HasPrefix(said, "4.3.0 ") {
+		t.Errorf("to a name that is several people's: %s", said)
 	}
 	for _, nobody := range []string{"nobody", "*", `"b)(uid=*"`, `"../bob"`} {
 		if said := l.send(t, "RCPT TO:<"+nobody+"@example.test>\r\n").says(t, 550); !strings.HasPrefix(said, "5.1.1 ") {

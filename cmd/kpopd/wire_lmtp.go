@@ -205,7 +205,7 @@ func recipientID(id auth.Identity, addr lmtp.Address) auth.Identity {
 // disabled is err with the reply to mail for somebody whom a directory keeps
 // out.
 func disabled(err error) error {
-	if errors.Is(err, auth.ErrDenied) || errors.Is(err, auth.ErrCredentials) {
+	if errors.Is(err, auth.ErrDenied) {
 		return &lmtp.Error{Code: 550, Status: "5.2.1", Text: "This account is disabled", Err: err}
 	}
 	return err

@@ -78,6 +78,7 @@ func AsError(err error, overQuota Error) *Error {
 		{syscall.ENOSPC, Error{452, "4.3.1", "Not enough room on the disk", "disk-full", err}}, // RFC 3463 §3.4
 		{maildrop.ErrName, Error{550, "5.1.1", "No such user here", "unacceptable-maildrop", err}},
 		{auth.ErrUnavailable, Error{451, "4.3.0", "Temporary failure, try again later", "", err}},
+		{auth.ErrCredentials, Error{451, "4.3.0", "Temporary failure, try again later", "", err}}, // a name of several people
 		{auth.ErrDenied, Error{550, "5.1.1", "No such user here", "", err}},
 		{auth.ErrUnknown, Error{550, "5.1.1", "No such user here", "", err}},
 		{context.DeadlineExceeded, Error{451, "4.3.0", "Temporary failure, try again later", "delivery-timeout", err}},
