@@ -24,21 +24,8 @@ func Exim(t testing.TB, transport string, names []string, sender, text string, t
 		t.Fatal(err)
 	}
 	conf := strings.NewReplacer("$DIR", dir, "$NAMES", strings.Join(names, " : "), "$TRANSPORT", transport).Replace(eximConf)
-	files := map[string]string{"exim.conf": conf, "run.sh": eximScript}
-	for _, name := range []string{"passwd", "group"} { // Debian's Exim wants a user of its own to exist
-		system, err := os.ReadFile("/etc/" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files[name] = string(system)
-		if !strings.Contains(files[name], "\nDebian-exim:") {
-			files[name] += map[string]string{"passwd": "Debian-exim:x:65533:65533::/nonexistent:/usr/sbin/nologin\n", "group": "Debian-exim:x:65533:\n"}[name]
-		}
-	}
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
+	if err := eximFiles(dir, conf); err != nil {
+		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -51,6 +38,28 @@ func Exim(t testing.TB, transport string, names []string, sender, text string, t
 		t.Fatalf("testenv: Exim: %v, %v: %s", err, err2, out)
 	}
 	return fmt.Sprintf("%s%s", main, out)
+}
+
+// eximFiles writes what Exim needs to dir: Debian's wants a user of its own to
+// exist.
+func eximFiles(dir, conf string) error {
+	files := map[string]string{"exim.conf": conf, "run.sh": eximScript}
+	for name, line := range map[string]string{"passwd": "Debian-exim:x:65533:65533::/nonexistent:/usr/sbin/nologin\n", "group": "Debian-exim:x:65533:\n"} {
+		system, err := os.ReadFile("/etc/" + name)
+		if err != nil {
+			return err
+		}
+		files[name] = string(system)
+		if !strings.Contains(files[name], "\nDebian-exim:") {
+			files[name] += line
+		}
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // eximScript runs Exim where its user exists, until all is delivered or put off.

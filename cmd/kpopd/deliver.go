@@ -188,6 +188,14 @@ func (d *deliverer) build(path string) (*parts, error) {
 		writeDiagnostics(d.stderr, diags)
 		return nil, exitError{exTempFail, errReported}
 	}
+	// Journals of mboxes are in the state directory, and what root makes anywhere,
+	// the server cannot read.
+	if file.Maildrop.Kind == "mbox" || os.Geteuid() == 0 {
+		if err := sameUser(file.StateDir); err != nil {
+			b.next.part()
+			return nil, exitError{exTempFail, err}
+		}
+	}
 	l := &config.Listener{Delivery: config.Delivery{Recipients: config.KnownRules, RecipientDelimiter: d.delimiter}}
 	if d.existing {
 		l.Recipients = config.KnownMaildrops

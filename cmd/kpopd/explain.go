@@ -26,7 +26,8 @@ func explainCommand(stdout, stderr io.Writer) *cli.Command {
 		Usage:     "say which maildrop somebody would have, and why",
 		ArgsUsage: "NAME",
 		Description: "kpopd explain alice@CORP.EXAMPLE -config /etc/kpopd/kpopd.hcl\n\n" +
-			"NAME is a principal or a login name. Directories are asked; nothing is changed, and\n" +
+			"NAME is a principal or a login name, or with -mechanism LMTP an address that mail is\n" +
+			"delivered to. Directories are asked; nothing is changed, and\n" +
 			"no proof is needed. Exits with 0 if a right proof would be let in, with 1 if not, and\n" +
 			"with 2 if the configuration or the command line is wrong.\n\n" +
 			"Why a real login was refused is in the log, as reason=WORD.",

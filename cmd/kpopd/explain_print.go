@@ -76,6 +76,9 @@ type termsSays struct {
 	Deletion   string `json:"deletion,omitempty"`
 	Quarantine string `json:"quarantine,omitempty"`
 	MarkSeen   string `json:"mark_seen,omitempty"`
+
+	Quota         string `json:"quota,omitempty"`
+	QuotaMessages string `json:"quota_messages,omitempty"`
 }
 
 type impersonateSays struct {
@@ -206,7 +209,7 @@ func (m *maildropSays) state() string {
 }
 
 func (x *termsSays) print(t table) {
-	for _, f := range [...][2]string{{"expire", x.Expire}, {"login_delay", x.LoginDelay}, {"deletion", x.Deletion}, {"quarantine", x.Quarantine}, {"mark_seen", x.MarkSeen}} {
+	for _, f := range [...][2]string{{"expire", x.Expire}, {"login_delay", x.LoginDelay}, {"deletion", x.Deletion}, {"quarantine", x.Quarantine}, {"mark_seen", x.MarkSeen}, {"quota", x.Quota}, {"quota_messages", x.QuotaMessages}} {
 		if f[1] != "" {
 			t.row(f[0], f[1])
 		}

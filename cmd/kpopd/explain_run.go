@@ -18,6 +18,7 @@ import (
 	"kpopd/config"
 	"kpopd/maildrop/lease"
 	"kpopd/server"
+	"kpopd/server/lmtp"
 	"kpopd/server/pop3"
 )
 
@@ -31,12 +32,13 @@ type explainer struct {
 	handler *pop3.Handler
 	peer    auth.Peer
 	id      auth.Identity
+	exists  bool // the maildrop must, for nobody knows the recipient
 }
 
 // run fills the explanation in. An error is a question that makes no sense.
 func (e *explainer) run(ctx context.Context) error {
 	e.q.mechanism = strings.ToUpper(cmp.Or(e.q.mechanism, e.guess()))
-	if _, ok := offers[e.q.mechanism]; !ok && !slices.Contains(commands, e.q.mechanism) {
+	if _, ok := offers[e.q.mechanism]; !ok && !slices.Contains(commands, e.q.mechanism) && !e.delivers() {
 		return usagef("explain: there is no mechanism %q", e.q.mechanism)
 	}
 	if err := e.choose(); err != nil {
@@ -124,8 +126,14 @@ func (e *explainer) choose() error {
 // errAllowFrom is for clients from elsewhere.
 var errAllowFrom = errors.New("the address is not in allow_from")
 
-// errNoLogins is for listeners where nobody logs in.
-var errNoLogins = errors.New("it is for deliveries")
+// errNoLogins and errNoDeliveries are for listeners of the other kind.
+var (
+	errNoLogins     = errors.New("it is for deliveries")
+	errNoDeliveries = errors.New("it is for logins")
+)
+
+// delivers reports whether the question is about mail that comes in.
+func (e *explainer) delivers() bool { return e.q.mechanism == "LMTP" }
 
 // at goes to one listener: nil, or why it does not let the login come.
 func (e *explainer) at(i int) error {
@@ -135,11 +143,18 @@ func (e *explainer) at(i int) error {
 	if n, ok := h.(*server.Networks); ok {
 		h, _ = n.For(e.q.address)
 	}
-	var ok bool
-	if e.handler, ok = h.(*pop3.Handler); !ok {
+	logins := false
+	e.handler, logins = h.(*pop3.Handler)
+	switch {
+	case logins && e.delivers():
+		return errNoDeliveries
+	case logins:
+		e.peer = e.handler.PeerOf(end.TLS != nil)
+	case e.delivers():
+		e.peer = auth.Peer{}
+	default:
 		return errNoLogins
 	}
-	e.peer = e.handler.PeerOf(end.TLS != nil)
 	e.peer.Unix = l.Address.Network == "unix"
 	if e.q.address.IsValid() {
 		e.peer.Addr, e.peer.Unix = netip.AddrPortFrom(e.q.address, 0), false
@@ -150,6 +165,9 @@ func (e *explainer) at(i int) error {
 	}
 	if e.q.address.IsValid() && !end.Allows(e.q.address) {
 		return errAllowFrom
+	}
+	if e.delivers() {
+		return nil
 	}
 	return e.handler.Offers(e.q.mechanism, e.peer)
 }
@@ -190,6 +208,9 @@ func (e *explainer) identify(ctx context.Context) bool {
 // proven is the identity of a right proof. With an error beside an identity a
 // right proof is not enough.
 func (e *explainer) proven(ctx context.Context) (auth.Identity, error) {
+	if e.delivers() {
+		return e.recipient(ctx)
+	}
 	if slices.Contains(tickets, e.q.mechanism) {
 		return e.ticket()
 	}
@@ -205,6 +226,21 @@ func (e *explainer) proven(ctx context.Context) (auth.Identity, error) {
 		return auth.Identity{User: account}, err
 	}
 	id.Recipient = recipient
+	return id, err
+}
+
+// recipient is who has an address, as the listener finds him.
+func (e *explainer) recipient(ctx context.Context) (auth.Identity, error) {
+	addr, ok := lmtp.ParseAddress(e.q.name)
+	if !ok || e.config.Protocol != config.LMTP {
+		return auth.Identity{}, errNobody
+	}
+	r := e.b.recipients(e.config)
+	if _, err := r.resolve(ctx, addr, e.peer); errors.Is(err, auth.ErrUnknown) {
+		addr = lowerCase(addr)
+	}
+	id, known, err := r.find(ctx, r.bare(addr), e.peer)
+	e.exists = !known && r.by != config.KnownRules
 	return id, err
 }
 
@@ -263,6 +299,10 @@ func (e *explainer) decide() {
 	if err == nil {
 		e.out.Maildrop = e.onDisk(grant.Maildrop)
 		e.out.Maildrop.Terms = sayTerms(e.b.policy(grant))
+		e.out.Maildrop.Terms.bound(quota(grant))
+		if e.exists && !e.out.Maildrop.Exists {
+			e.refuse(errNobody)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -343,6 +344,45 @@ func TestLMTPCase(t *testing.T) {
 	}
 	l = newLMTPClient(t, conn)
 	l.send(t, "LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<Alice@c.test>\r\nRCPT TO:<Carol@c.test>\r\n").says(t, 220, 250, 250, 250, 550)
+}
+
+// TestLMTPSaveCRLF: where the configuration says so, what comes by LMTP is kept
+// as it goes out, its name says whether it can be sent without being looked at,
+// and the client has the same text as where it is kept with LF.
+func TestLMTPSaveCRLF(t *testing.T) {
+	t.Parallel()
+	p := newPostRoom(t, "")
+	text, err := os.ReadFile(p.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = bytes.Replace(text, []byte("${maildrop}\""), []byte("${maildrop}\"\n  save_crlf = true"), 1)
+	if err := os.WriteFile(p.config, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.start(t)
+	l := p.connect(t)
+	long := strings.Repeat("0123456789\r\n", 10_000)
+	for _, body := range []string{long, "..dot\r\n" + long, ""} {
+		l.send(t, "MAIL FROM:<a@b.test>\r\nRCPT TO:<alice@c.test>\r\nDATA\r\n").says(t, 250, 250, 354)
+		l.send(t, "Subject: x\r\n\r\n"+body+".\r\n").says(t, 250)
+	}
+	ready, err := filepath.Glob(filepath.Join(p.dir, "mail", "alice", "new", "*,D=0"))
+	if err != nil || len(ready) != 2 {
+		t.Errorf("said to be ready: %q, %v; want two", ready, err)
+	}
+	for _, text := range p.texts(t, "alice") {
+		if strings.Count(text, "\n") != strings.Count(text, "\r\n") {
+			t.Errorf("%.200q has other line ends than CRLF", text)
+		}
+	}
+	texts, _ := p.collect(t, "alice")
+	long = strings.ReplaceAll(long, "\r", "")
+	for i, want := range []string{long, ".dot\n" + long, ""} {
+		if i >= len(texts) || !strings.HasSuffix(texts[i], "Subject: x\n\n"+want) {
+			t.Errorf("message %d of %d is another", i+1, len(texts))
+		}
+	}
 }
 
 // TestLMTPHostile: whatever one client sends, it takes no more than its share,

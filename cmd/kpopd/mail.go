@@ -58,7 +58,7 @@ func openMailroom(path string, stderr io.Writer) (*mailroom, error) {
 }
 
 // sameUser refuses to work in a state directory of somebody else: its server
-// could not open the locks that are made here.
+// could not open the locks and journals that are made here.
 func sameUser(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {

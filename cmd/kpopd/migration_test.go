@@ -8,12 +8,14 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"kpopd/maildrop/mbox"
 	"kpopd/maildrop/migrate"
 	"kpopd/testenv"
 )
@@ -309,6 +311,103 @@ func (m *migration) interrupted() {
 		m.Fatal(err)
 	}
 	m.write(m, "bob.part", fmt.Sprintf("%s %s\n%s %s\n%s", old[0].Header, old[0].UID, old[1].Header, old[1].UID, old[2].Header[:7]))
+}
+
+// TestMigrateMbox moves from a Dovecot to an mbox, which another program has
+// made of its mail.
+func TestMigrateMbox(t *testing.T) {
+	t.Parallel()
+	m := newMigration(t)
+	old := m.dovecot("pop3_uidl_format = %v.%u\n")
+	m.at(old.POP3)
+	m.collects()
+	want := m.shown(old.POP3, old.CA)
+	box := m.mboxOf(old.POP3)
+	d := m.startEdited(t, `maildrop "maildir" {`, `maildrop "mbox" {`, m.Dir+"/mail/${maildrop}/Maildir", m.Dir+"/boxes/${maildrop}")
+	at := []string{"-url", "pop3s://localhost:" + port(old.POP3S), "-ca-file", m.write(t, "dovecot.pem", string(old.CA.PEM)),
+		"-password-file", m.write(t, "bob.secret", bobPassword+"\n"), "bob"}
+	m.kpopd(0, append([]string{"capture", "-dir", m.Dir}, at...)...)
+	before := m.read(box)
+	imports := []string{"import", "-config", m.config, "-from", "capture", "-file", filepath.Join(m.Dir, "%s.capture"), "bob"}
+	out := m.kpopd(0, append([]string{imports[0], "-dry-run"}, imports[1:]...)...)
+	if out != "bob: 5 messages keep their unique-ids (0 of them hidden), 0 are new, 0 gone, 0 ambiguous, 0 of another size\n" || m.read(box) != before {
+		t.Errorf("a dry run says %s", out)
+	}
+	m.kpopd(0, imports...)
+	if out := m.kpopd(0, append([]string{"verify", "-config", m.config}, at...)...); out != "bob: 5 messages, all the same\n" {
+		t.Errorf("verify says %s", out)
+	}
+	if got := m.shown(d.addrs["clear"], nil); !slices.Equal(got, want) {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+	m.kpopd(0, "export", "-config", m.config, "-to", "capture", "-dir", t.TempDir(), "bob")
+	if out := m.kpopd(1, "export", "-config", m.config, "-to", "dovecot", "bob"); !strings.Contains(out, "of the kind mbox are no Maildirs") {
+		t.Errorf("export to Dovecot: %s", out)
+	}
+	old.Stop()
+	m.at(d.addrs["clear"])
+	m.nothing()
+	m.removeAll(filepath.Join(m.Dir, "state", "mbox")) // the file itself tells
+	m.nothing()
+	if n := strings.Count(m.read(box), "\nX-UIDL: "); n != 5 {
+		t.Errorf("%d fields in %s", n, m.read(box))
+	}
+	last := "From: a@example.test\nSubject: new\n\nFrom here on\n"
+	store := &mbox.Store{Root: filepath.Dir(box), StateDir: filepath.Join(m.Dir, "state")}
+	if err := store.Deliver(t.Context(), "bob", strings.NewReader(last)); err != nil {
+		t.Fatal(err)
+	}
+	m.texts = append(m.texts, last)
+	m.collects()
+	m.nothing()
+	d.stop(t)
+	back := testenv.StartDovecot(t, testenv.DovecotConfig{Mail: filepath.Dir(box), Users: map[string]string{"bob": bobPassword},
+		Extra: "mail_location = mbox:" + t.TempDir() + ":INBOX=" + box + ":INDEX=MEMORY\npop3_reuse_xuidl = yes\nmbox_write_locks = fcntl\n"})
+	for i, line := range m.shown(back.POP3, back.CA)[:5] {
+		uid, _, _ := strings.Cut(line, " ")
+		if was, _, _ := strings.Cut(want[i], " "); uid != was {
+			t.Errorf("back at Dovecot, message %d is %s, was %s", i+1, uid, was)
+		}
+	}
+}
+
+// mboxOf has Python make an mbox of what a server shows of bob's mail.
+func (m *migration) mboxOf(addr string) string {
+	m.Helper()
+	boxes := filepath.Join(m.Dir, "boxes")
+	if err := os.Mkdir(boxes, 0o700); err != nil {
+		m.Fatal(err)
+	}
+	box := filepath.Join(boxes, "bob")
+	args := []string{"-c", "import mailbox, sys\nbox = mailbox.mbox(sys.argv[1])\nfor text in sys.argv[2:]: box.add(text)\nbox.close()", box}
+	conn := dial(m, addr)
+	defer conn.Close()
+	conn.login("bob", bobPassword)
+	for n := range m.texts {
+		conn.ok("RETR %d", n+1)
+		text := strings.ReplaceAll("\n"+multiline(m.T, conn.r), "\r\n", "\n")
+		args = append(args, strings.ReplaceAll(text, "\n.", "\n")[1:])
+	}
+	if out, err := exec.Command(testenv.Need(m, "python3"), args...).CombinedOutput(); err != nil {
+		m.Fatalf("%v\n%s", err, out)
+	}
+	return box
+}
+
+func (m *migration) read(path string) string {
+	m.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		m.Fatal(err)
+	}
+	return string(text)
+}
+
+func (m *migration) removeAll(path string) {
+	m.Helper()
+	if err := os.RemoveAll(path); err != nil {
+		m.Fatal(err)
+	}
 }
 
 // TestMigrateTicket captures from a Dovecot and from a kpopd, and compares, with

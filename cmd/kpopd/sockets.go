@@ -132,7 +132,11 @@ func (l listener) permit() error {
 	}
 	var errs []error
 	if l.group >= 0 {
-		errs = append(errs, os.Lchown(l.address, -1, l.group))
+		err := os.Lchown(l.address, -1, l.group)
+		if errors.Is(err, fs.ErrPermission) {
+			err = fmt.Errorf("the server's user must be a member of socket_group: %w", err)
+		}
+		errs = append(errs, err)
 	}
 	if l.mode != 0 {
 		errs = append(errs, os.Chmod(l.address, l.mode))
@@ -169,8 +173,11 @@ func abandoned(ctx context.Context, path string) bool {
 // listenHint adds to err what can be done about it. A reload opens what is new
 // before it closes what is gone, so that it cannot fail half-way.
 func listenHint(err error, reload bool) string {
+	op, _ := errors.AsType[*net.OpError](err)
 	switch text := err.Error(); {
-	case errors.Is(err, os.ErrPermission):
+	case errors.Is(err, syscall.EACCES) && op != nil && op.Net == "unix":
+		return text + "; the server's user must be allowed to make files in its directory"
+	case errors.Is(err, syscall.EACCES):
 		return text + "; ports below 1024 need the capability CAP_NET_BIND_SERVICE"
 	case errors.Is(err, syscall.EADDRINUSE) && reload:
 		return text + "; a port that stays cannot change its address but by a restart"

@@ -77,4 +77,7 @@ func TestListenHint(t *testing.T) {
 	if got := listenHint(syscall.EACCES, false); !strings.Contains(got, "CAP_NET_BIND_SERVICE") {
 		t.Errorf("of a privileged port: %s", got)
 	}
+	if got := listenHint(&net.OpError{Net: "unix", Err: syscall.EACCES}, false); strings.Contains(got, "CAP_NET_BIND_SERVICE") {
+		t.Errorf("of a Unix socket: %s", got)
+	}
 }

@@ -61,7 +61,7 @@ func eachName(ctx context.Context, cmd *cli.Command, stderr io.Writer, run func(
 // openMaildirOf opens the Maildir of a maildrop. Links are not followed.
 func openMaildirOf(f *config.File, name string) (*durable.Dir, error) {
 	if f.Maildrop.Kind != "maildir" {
-		return nil, fmt.Errorf("maildrops of the kind %s have no list of unique-ids", f.Maildrop.Kind)
+		return nil, fmt.Errorf("maildrops of the kind %s are no Maildirs", f.Maildrop.Kind)
 	}
 	if err := maildrop.CheckName(name); err != nil {
 		return nil, err

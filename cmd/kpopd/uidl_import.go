@@ -25,7 +25,8 @@ func uidlImportCommand(stdout, stderr io.Writer) *cli.Command {
 		ArgsUsage: "NAME…",
 		Description: "kpopd uidl import -config /etc/kpopd/kpopd.hcl -from dovecot alice bob\n\n" +
 			"NAMEs are maildrops, whose mail is here already. The unique-ids are written into\n" +
-			"the Maildir, file kpopd-uidl. Exits with 1 where a message would not keep its own.\n\n" +
+			"the Maildir, file kpopd-uidl; or into the mbox, as fields X-UIDL. Exits with 1 where\n" +
+			"a message would not keep its own.\n\n" +
 			"From dovecot and courier, the Maildir brings the old server's own file along.\n" +
 			"From capture, -file says where the files of 'kpopd uidl capture' are, and from uw\n" +
 			"where the mboxes are that UW imapd or Panda kept; messages are found by size and\n" +
@@ -107,7 +108,12 @@ func (im *importer) run(ctx context.Context, name string) error {
 	if err := maildrop.CheckName(name); err != nil {
 		return err
 	}
-	return im.with(ctx, name, func(maildrop.Lease) error { return im.locked(ctx, name) })
+	return im.with(ctx, name, func(l maildrop.Lease) error {
+		if im.file.Maildrop.Kind == "mbox" {
+			return im.intoMbox(ctx, name, l)
+		}
+		return im.locked(ctx, name)
+	})
 }
 
 func (im *importer) locked(ctx context.Context, name string) error {
@@ -127,7 +133,7 @@ func (im *importer) locked(ctx context.Context, name string) error {
 	}
 	im.print(name, r)
 	if len(r.Ambiguous) > 0 && !im.partial {
-		return fmt.Errorf("%d messages would not keep their unique-ids; nothing is written without -partial", len(r.Ambiguous))
+		return im.notAll(r)
 	}
 	before, err := uidl.Load(dir)
 	if err == nil {
@@ -161,45 +167,60 @@ func (im *importer) unserved(name string, list *uidl.List) error {
 		}
 	}
 	if others > 0 {
-		return fmt.Errorf("%d messages were shown here with other unique-ids already; nothing is written without -replace", others)
+		return shownAlready(others)
 	}
 	return nil
+}
+
+func (im *importer) notAll(r *migrate.Result) error {
+	return fmt.Errorf("%d messages would not keep their unique-ids; nothing is written without -partial", len(r.Ambiguous))
+}
+
+func shownAlready(n int) error {
+	return fmt.Errorf("%d messages were shown here with other unique-ids already; nothing is written without -replace", n)
 }
 
 // find finds the old unique-ids.
 func (im *importer) find(ctx context.Context, name string, m *migrate.Maildir) (*migrate.Result, error) {
 	var old []migrate.Old
 	var err error
-	keep := func(read func(string, io.Reader) ([]migrate.Old, error)) func(string, io.Reader) error {
-		return func(name string, r io.Reader) (err error) {
-			old, err = read(name, r)
-			return err
-		}
-	}
-	copied := false
 	switch im.from {
 	case "dovecot":
 		old, err = im.dovecotMessages(name, m)
 	case "courier":
-		err = im.read(name, m.Dir, "courierpop3dsizelist", keep(migrate.ReadSizeList))
+		err = im.read(name, m.Dir, "courierpop3dsizelist", func(name string, r io.Reader) (err error) {
+			old, err = migrate.ReadSizeList(name, r)
+			return err
+		})
 	case "tpop3d":
 		old = migrate.DigestNames(m.Messages())
-	case "uw":
-		copied, err = true, im.read(name, m.Dir, "", keep(im.readMbox))
-	case "capture":
-		copied, err = true, im.read(name, m.Dir, "", keep(migrate.ReadCapture))
+	default:
+		if old, err = im.copied(name, m.Dir); err != nil {
+			return nil, err
+		}
+		local, err := m.Look(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return migrate.Match(old, local)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if !copied {
-		return migrate.ByName(old, m.Messages())
+	return migrate.ByName(old, m.Messages())
+}
+
+// copied returns what the old server had of mail that was copied here.
+func (im *importer) copied(name string, dir *durable.Dir) (old []migrate.Old, err error) {
+	read := im.readMbox // uw
+	if im.from == "capture" {
+		read = migrate.ReadCapture
 	}
-	local, err := m.Look(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return migrate.Match(old, local)
+	err = im.read(name, dir, "", func(name string, r io.Reader) (err error) {
+		old, err = read(name, r)
+		return err
+	})
+	return old, err
 }
 
 func (im *importer) readMbox(name string, r io.Reader) ([]migrate.Old, error) {

@@ -101,13 +101,18 @@ type recipients struct {
 	logins    bool // addresses are login names as they stand, whoever knows them
 }
 
-// resolver returns what says where the mail of an address goes.
-func (b *builder) resolver(l *config.Listener) func(context.Context, lmtp.Address, auth.Peer) (lmtp.Target, error) {
+func (b *builder) recipients(l *config.Listener) *recipients {
 	r := &recipients{accounts: b.accounts(l), lookup: b.lookup(), prober: b.prober(), by: l.Recipients, delimiter: l.RecipientDelimiter}
 	if r.by == config.KnownUsers {
 		r.known = b.known
 	}
 	r.logins = l.Protocol == "" // of deliver, whose caller knows its users
+	return r
+}
+
+// resolver returns what says where the mail of an address goes.
+func (b *builder) resolver(l *config.Listener) func(context.Context, lmtp.Address, auth.Peer) (lmtp.Target, error) {
+	r := b.recipients(l)
 	return func(ctx context.Context, addr lmtp.Address, p auth.Peer) (lmtp.Target, error) {
 		ctx, cancel := context.WithTimeout(ctx, openTimeout)
 		defer cancel()

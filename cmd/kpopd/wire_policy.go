@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"kpopd/auth"
@@ -86,4 +87,17 @@ func sayTerms(p maildrop.Policy) *termsSays {
 		says.MarkSeen = "true"
 	}
 	return says
+}
+
+// bound tells a quota.
+func (x *termsSays) bound(q maildrop.Quota) {
+	if q.Octets > 0 {
+		x.Quota = fmt.Sprintf("%dMiB", q.Octets>>20)
+		if q.Octets%(1<<20) != 0 {
+			x.Quota = fmt.Sprintf("%dKiB", q.Octets>>10)
+		}
+	}
+	if q.Messages > 0 {
+		x.QuotaMessages = strconv.FormatInt(q.Messages, 10)
+	}
 }

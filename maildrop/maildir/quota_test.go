@@ -88,6 +88,20 @@ func TestUsageOfOthers(t *testing.T) {
 	f.want(f.usage(), nil)
 }
 
+// What a sweep removes makes room.
+func TestUsageAfterSweep(t *testing.T) {
+	f := newFixture(t)
+	for _, name := range []string{"new/1.a,S=10", "new/1.b,S=10"} {
+		f.put(name, "123456789\n")
+		f.must(os.Chtimes(filepath.Join(f.dir, name), time.Unix(1, 0), time.Unix(1, 0)))
+	}
+	f.setUsage(0, "100S", "20 2")
+	f.swept(maildrop.Sweep{Before: time.Unix(1000, 0), Now: time.Now(), Dry: true})
+	f.want(f.usage(), []string{"100S", "20 2"})
+	f.swept(maildrop.Sweep{Before: time.Unix(1000, 0), Now: time.Now()})
+	f.want(f.usage(), []string{"100S", "20 2", "-20 -2"})
+}
+
 // A count that is wrong is not wrong for long.
 func TestUsageIsCountedAnew(t *testing.T) {
 	q := maildrop.Quota{Octets: 100}

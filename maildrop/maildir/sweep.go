@@ -65,6 +65,7 @@ func (w *sweeping) expire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer w.account()
 	var gone []maildrop.Swept
 	w.take = func(p place) error { return w.dirs[p.in].Remove(p.name) }
 	for _, m := range old {

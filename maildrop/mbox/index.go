@@ -62,7 +62,7 @@ type index struct {
 	last []entry
 }
 
-const indexMagic = "kpopd mbox index 1\n"
+const indexMagic = "kpopd mbox index 2\n"
 
 var crcTable = crc32.MakeTable(crc32.Castagnoli)
 
@@ -82,6 +82,7 @@ func (x *index) encode() []byte {
 		b = binary.AppendUvarint(b, uint64(e.size))
 		b = binary.AppendUvarint(b, uint64(e.from))
 		b = append(b, e.gap, byte(e.flags))
+		b = binary.BigEndian.AppendUint32(b, e.line)
 		b = append(b, e.digest[:]...)
 		b = text(b, shortUID(e.uid, e.digest))
 	}
@@ -128,7 +129,7 @@ func decodeIndex(b []byte) (*index, error) {
 	x.Dev, x.Ino = r.number(), r.number()
 	x.Size, x.Mtime, x.Ctime = int64(r.number()), int64(r.number()), int64(r.number())
 	x.validity, x.settled = uint32(r.number()), r.number() == 1
-	const least = 23 // octets of an entry
+	const least = 27 // octets of an entry
 	n := r.number()
 	if n > uint64(len(r.b)/least) {
 		return nil, errIndex
@@ -194,6 +195,9 @@ func (r *cursor) entry() (e entry) {
 	e.from = uint16(r.number())
 	if b := r.bytes(2); b != nil {
 		e.gap, e.flags = b[0], flags(b[1])
+	}
+	if b := r.bytes(4); b != nil {
+		e.line = binary.BigEndian.Uint32(b)
 	}
 	e.digest = r.digest()
 	e.uid = r.uid(e.digest)

@@ -20,7 +20,8 @@ import (
 
 // crashEnv makes the test binary a process that works on the mailboxes in the
 // current directory and may be killed: "deliver", "rename" and "in-place", which
-// delete messages, or "repair", which only looks.
+// delete messages, "import", which gives unique-ids, or "repair", which only
+// looks.
 const crashEnv = "KPOPD_TEST_CRASH"
 
 func TestMain(m *testing.M) {
@@ -51,6 +52,9 @@ func victim(ctx context.Context, work string) error {
 	}
 	if work == "deliver" {
 		return errors.Join(store.Deliver(ctx, "alice", strings.NewReader(delivered)), storetest.Say(done))
+	}
+	if work == "import" {
+		return errors.Join(importInto(ctx, store, imported(5)), storetest.Say(done))
 	}
 	d, err := maildrop.Open(ctx, "alice", new(memory.Locker), store)
 	if err != nil {
@@ -262,6 +266,7 @@ func TestSyncBeforeAcknowledgement(t *testing.T) {
 	t.Parallel()
 	for work, want := range map[string][]string{
 		"deliver":  {"fsync .journal", "fsync /state/mbox", "pwrite64 /alice", "fsync /alice", "fsync /mail", "write pipe:"},
+		"import":   {"fsync .alice.kpopd", "renameat2 /alice", "fsync /mail", "fsync .index.new", "renameat2 .index", "fsync /state/mbox", "write pipe:"},
 		"rename":   {"fsync .alice.kpopd", "renameat2 /alice", "fsync /mail", "write pipe:"},
 		"in-place": {"fsync .journal.new", "renameat2 .journal", "fsync /state/mbox", "pwrite64 /alice", "fsync /alice", "pwrite64 /alice", "fsync /alice", "ftruncate /alice", "fsync /alice", "write pipe:"},
 	} {

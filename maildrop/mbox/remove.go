@@ -224,7 +224,8 @@ func (h *hold) rewrite(spans []span, size int64) (*durable.File, error) {
 		return h.file, h.cut(spans[0].start)
 	}
 	if h.mayRename() {
-		file, err := h.rewriteByRename(spans, size)
+		fill := func(file *durable.File) error { return h.fill(file, kept(spans, size)) }
+		file, err := h.rewriteByRename(fill)
 		if err == nil {
 			return file, nil
 		}
@@ -256,10 +257,10 @@ func kept(spans []span, size int64) []span {
 	return all
 }
 
-// rewriteByRename writes a new file, with the owner, group and mode of the old
-// one, and gives it the name. Where that cannot be, or the disk is full, the
+// rewriteByRename fills a new file, which has the owner, group and mode of the
+// old one, and gives it the name. Where that cannot be, or the disk is full, the
 // old one stays as it is.
-func (h *hold) rewriteByRename(spans []span, size int64) (*durable.File, error) {
+func (h *hold) rewriteByRename(fill func(*durable.File) error) (*durable.File, error) {
 	s := h.spot
 	st, err := h.file.Stat()
 	if err != nil {
@@ -273,7 +274,7 @@ func (h *hold) rewriteByRename(spans []span, size int64) (*durable.File, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err = h.fill(file, kept(spans, size)); err == nil {
+	if err = fill(file); err == nil {
 		err = file.Resemble(&st)
 	}
 	if err == nil {

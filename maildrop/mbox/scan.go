@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"hash"
+	"hash/crc32"
 	"io"
 	"strconv"
 
@@ -28,6 +29,7 @@ type entry struct {
 	size   int64 // on the wire
 	digest digest
 	from   uint16 // length of the From_ line
+	line   uint32 // its checksum
 	gap    uint8  // length of the blank line at the end, which is no part of the message
 	flags  flags
 
@@ -141,7 +143,7 @@ func (s *scanner) piece(p piece) error {
 
 // begin begins a message.
 func (s *scanner) begin(line []byte) {
-	s.e = &entry{offset: s.offset, from: uint16(len(line))}
+	s.e = &entry{offset: s.offset, from: uint16(len(line)), line: crc32.Checksum(line, crcTable)}
 	s.filter = filter{format: s.format}
 	s.sum.Reset()
 	s.raw.Reset(s.sum)

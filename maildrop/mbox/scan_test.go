@@ -183,7 +183,7 @@ func FuzzDeliver(f *testing.F) {
 
 // FuzzState: whatever stands in an index or a journal is read, or refused.
 func FuzzState(f *testing.F) {
-	f.Add([]byte("kpopd mbox index 1\n"))
+	f.Add([]byte("kpopd mbox index 2\n"))
 	f.Add([]byte("kpopd mbox append 1\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if again, err := mbox.DecodeIndex(b); err == nil {

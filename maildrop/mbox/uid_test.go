@@ -266,6 +266,17 @@ func TestReplacedAndGrown(t *testing.T) {
 	f.want(f.texts(), "Subject: 3\n\ntext\n", "Subject: 4\n\ntext\n", "Subject: 5\n\ntext\n")
 }
 
+// Messages that change places keep their unique-ids, though they are of one length
+// and others come.
+func TestSwappedAndGrown(t *testing.T) {
+	f := newFixture(t)
+	f.put(message("1", "") + message("2", "") + message("3", ""))
+	was := f.uids()
+	f.put(message("2", "") + message("1", "") + message("3", "") + message("4", ""))
+	now := f.uids()
+	f.want(now[:3], was[1], was[0], was[2])
+}
+
 // Dovecot makes room in the header of one message by the padding of a later one:
 // what is between moves, and the last message stays.
 func TestMovedAndGrown(t *testing.T) {

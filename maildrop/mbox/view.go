@@ -3,6 +3,7 @@ package mbox
 import (
 	"context"
 	"fmt"
+	"hash/crc32"
 	"strings"
 	"time"
 
@@ -140,15 +141,15 @@ func (h *hold) grown(x *index, size int64) bool {
 		x.entries[len(x.entries)-1].flags&pseudo == 0 && h.unmoved(x.entries)
 }
 
-// unmoved reports whether each message still begins where it did. An IMAP server
-// that changes flags may move those before the last, by the room that it keeps
-// in their headers.
+// unmoved reports whether each message still begins where it did, with the same
+// From_ line. An IMAP server that changes flags may move those before the last,
+// by the room that it keeps in their headers; and messages may change places.
 func (h *hold) unmoved(entries []entry) bool {
 	var buf [maxFrom]byte
 	for i := range entries {
 		e := &entries[i]
 		line := buf[:min(e.from, maxFrom)]
-		if n, err := h.file.ReadAt(line, e.offset); err != nil || n < len(line) || n == 0 || !fromLine(line) {
+		if n, err := h.file.ReadAt(line, e.offset); err != nil || n < len(line) || crc32.Checksum(line, crcTable) != e.line {
 			return false
 		}
 	}
