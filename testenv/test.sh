@@ -1,5 +1,5 @@
 #!/bin/sh
-# test.sh [-fuzztime 10s] [-staticcheck] [-no-install]
+# test.sh [-fuzztime 6s] [-staticcheck] [-no-install]
 #
 # Passes all of kpopd's tests, or says what fails, from nothing but Debian or
 # Ubuntu with Go: it installs the Debian packages that the tests need and that
@@ -18,7 +18,7 @@
 # engine answers, the tests use it as well.
 set -eu
 
-fuzztime=10s staticcheck= install=yes
+fuzztime=6s staticcheck= install=yes
 while [ $# -gt 0 ]; do
 	case $1 in
 	-fuzztime) fuzztime=$2 && shift ;;
