@@ -58,7 +58,7 @@ func TestManyMessages(t *testing.T) {
 	c.login("bob", bobPassword)
 	opened := d.peak(t)
 	t.Logf("%d messages: login took %v and %d KiB", n, time.Since(start), (opened-idle)>>10)
-	for range 2 {
+	for range 4 { // what one reply kept, four would keep four times
 		if got, want := c.ok("STAT"), fmt.Sprintf("+OK %d %d", n, 14*n); got != want {
 			t.Errorf("STAT: %s, want %s", got, want)
 		}
@@ -71,7 +71,7 @@ func TestManyMessages(t *testing.T) {
 			}
 		}
 	}
-	const slack = 8 << 20
+	const slack = 24 << 20 // of garbage, which the race detector makes more of
 	if more := d.peak(t) - opened; more > slack {
 		t.Errorf("STAT, LIST and UIDL took %d KiB", more>>10)
 	} else {
