@@ -169,7 +169,7 @@ func TestServiceLogin(t *testing.T) {
 		t.Error("a ticket that was of no use was used again")
 	}
 	w.Rotate(t, path, service, false)
-	s.Keytab.checked.Add(-int64(freshInterval)) // a quick machine is done in less
+	s.Keytab.checked.Add(-int64(freshInterval))                                   // a quick machine is done in less
 	s = &ServiceLogin{Client: s.Client, Principal: s.Principal, Keytab: s.Keytab} // without tickets
 	show(service + "@" + testRealm)
 
