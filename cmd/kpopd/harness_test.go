@@ -37,6 +37,9 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(testenv.M(m))
 }
 
+// raceDetector: the tests, and so the program, run with it.
+var raceDetector bool
+
 // kpopd returns the command of a kpopd process that ends with the tests.
 func kpopd(args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", args...)

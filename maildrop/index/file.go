@@ -116,6 +116,8 @@ func (x *Index) decodeRow(b []byte, i int) bool {
 	at, length := int(r.at), int(b[25])
 	if flags&flagBehind != 0 {
 		at += int(r.name)
+	} else if length > int(r.name) {
+		return false
 	}
 	size := int64(le.Uint64(b[8:]))
 	if int(r.at)+int(r.name) > len(x.text) || at+length > len(x.text) || size < 0 || size > maxSize {
