@@ -147,7 +147,7 @@ func (s *session) enter(ctx context.Context, id auth.Identity) error {
 	drop, err := s.h.Open(maildrop.WithHolder(ctx, s.holder(id)), grant)
 	if err != nil {
 		s.c.Vacate()
-		return s.refused(ctx, id, err)
+		return s.refused(ctx, id, unopened{err})
 	}
 	s.id, s.drop, s.state, s.name = id, drop, transaction, ""
 	s.c.LoggedIn()
@@ -157,6 +157,11 @@ func (s *session) enter(ctx context.Context, id auth.Identity) error {
 			slog.String("tls", s.tlsVersion()), slog.Int("messages", n))})
 	return s.ok("%d messages (%d octets)", n, octets)
 }
+
+// An unopened is why a maildrop could not be opened.
+type unopened struct{ error }
+
+func (u unopened) Unwrap() error { return u.error }
 
 // holder says for whom a maildrop is locked.
 func (s *session) holder(id auth.Identity) maildrop.Holder {
@@ -224,6 +229,8 @@ func (s *session) refused(ctx context.Context, id auth.Identity, err error) erro
 		reason = "login-delay"
 	case errors.Is(err, maildrop.ErrStorm):
 		reason = "unique-ids-would-change"
+	case reason == "internal" && errors.As(err, new(unopened)):
+		reason = "maildrop-unreadable"
 	}
 	s.c.Record(ctx, server.Event{Kind: server.EventRefused, User: clip(id.User), Mechanism: id.Mechanism,
 		Source: id.Source, Reason: reason, Err: err, Attrs: proof(id)})
