@@ -112,12 +112,13 @@ func (d *decoder) err() error {
 }
 
 // whole reports whether nothing failed. What is behind the last known field
-// must at least be made of elements.
+// must be made of fields too: a known one in the guise of a primitive element,
+// which has does not find, would otherwise be passed over.
 func (d *decoder) whole() bool {
 	var more cryptobyte.String
 	var tag tags.Tag
 	for !d.failed && !d.s.Empty() {
-		d.require(d.s.ReadAnyASN1Element(&more, &tag))
+		d.require(d.s.ReadAnyASN1Element(&more, &tag) && tag&0xe0 == fieldTag(0))
 	}
 	return !d.failed
 }
