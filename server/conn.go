@@ -48,8 +48,8 @@ const (
 	lastWord = 5 * time.Second
 )
 
-// A Conn is one client's connection. One goroutine owns it; only Abort may be
-// called from others.
+// A Conn is one client's connection. One goroutine owns it at a time, see Deep;
+// only Abort may be called from others.
 //
 // Output is buffered and goes out when the Conn is about to wait for input, so
 // that pipelining costs nothing (RFC 2449 §6.6). Errors of output are sticky

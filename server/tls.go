@@ -94,6 +94,10 @@ func (c *Conn) handshake(ctx context.Context) error {
 	if c.endpoint.TLS == nil {
 		return errors.New("server: TLS is not configured")
 	}
+	return c.Deep(func() error { return c.shakeHands(ctx) })
+}
+
+func (c *Conn) shakeHands(ctx context.Context) error {
 	var leaf *tls.Certificate
 	t := tls.Server(c.raw, c.endpoint.TLS)
 	// The deadline is the login's: a stalled handshake is not its own wait.
