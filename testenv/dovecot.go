@@ -167,7 +167,7 @@ func (d *Dovecot) conf(addr []string, owner owner, c DovecotConfig) string {
 		return fmt.Sprintf("  inet_listener %s {\n    address = %s\n    port = %s\n    ssl = %s\n  }\n", name, host, port, tls)
 	}
 	log := cmp.Or(c.Log, "/dev/stderr")
-	return strings.NewReplacer("$DIR", d.dir, "$LOG", log, "$MAIL", c.Mail, "$INTERNAL", internal, "$LOGIN", login,
+	return strings.NewReplacer("$DIR", d.dir, "$OUT", log, "$MAIL", c.Mail, "$INTERNAL", internal, "$LOGIN", login,
 		"$UID", fmt.Sprint(owner.uid), "$GID", fmt.Sprint(owner.gid)).Replace(dovecotConf) + chroot +
 		"service pop3-login {\n" + listener("pop3", addr[0], "no") + listener("pop3s", addr[1], "yes") + "}\n" +
 		"service imap-login {\n" + listener("imap", addr[2], "no") + "  inet_listener imaps {\n    port = 0\n  }\n}\n" + c.gssapi() + c.Extra
@@ -188,7 +188,7 @@ func (c *DovecotConfig) gssapi() string {
 
 const dovecotConf = `base_dir = $DIR/run
 state_dir = $DIR/state
-log_path = $LOG
+log_path = $OUT
 protocols = pop3 imap
 default_internal_user = $INTERNAL
 default_internal_group = 
