@@ -6,8 +6,6 @@ import (
 	"io"
 	"net"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // An input is what has been received and not read yet. It borrows its buffer
@@ -84,9 +82,9 @@ func (in *input) fill() error {
 // where there is not.
 func (in *input) receive(fd uintptr) bool {
 	in.borrow()
-	n, err := unix.Read(int(fd), in.buf[in.w:])
-	for err == unix.EINTR {
-		n, err = unix.Read(int(fd), in.buf[in.w:])
+	n, err := syscall.Read(int(fd), in.buf[in.w:])
+	for err == syscall.EINTR {
+		n, err = syscall.Read(int(fd), in.buf[in.w:])
 	}
 	in.w += max(n, 0)
 	if in.w == 0 {
@@ -96,7 +94,7 @@ func (in *input) receive(fd uintptr) bool {
 		err = io.EOF
 	}
 	in.err = err
-	return err != unix.EAGAIN
+	return err != syscall.EAGAIN
 }
 
 // read is fill from what is no socket: it waits for the first octet, and finds
