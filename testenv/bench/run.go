@@ -30,10 +30,10 @@ type row struct {
 
 // A run is what one server has to do.
 type run struct {
-	label  string // of the column: kpopd, Dovecot, limit, or what is special
-	server string // of the setting
-	port   string // pop3, pop3s or kpop
-	args   []string
+	label   string // of the column: kpopd, Dovecot, limit, or what is special
+	server  string // of the setting
+	port    string // pop3, pop3s or kpop
+	args    []string
 	against string // the label that it is compared with in the long table; "": none
 	// prepare is popbench's command line for once before the first round, whose
 	// result does not count; nil: the run itself.
