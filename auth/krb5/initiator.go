@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jcmturner/gokrb5/v8/iana/asnAppTag"
 	"github.com/jcmturner/gokrb5/v8/iana/keyusage"
 	"github.com/jcmturner/gokrb5/v8/types"
 )
@@ -79,14 +78,14 @@ func (i *Initiator) complete(token []byte) error {
 	}
 	var rep apRepMsg
 	var part encAPRepPart
-	if err := unmarshalApp(apRep, asnAppTag.APREP, &rep); err != nil {
+	if err := rep.decode(apRep); err != nil {
 		return fmt.Errorf("%w: %w", errNotMutual, err)
 	}
 	plain, err := unseal(i.ticket.Session, keyusage.AP_REP_ENCPART, rep.EncPart)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNotMutual, err)
 	}
-	if err := unmarshalApp(plain, asnAppTag.EncAPRepPart, &part); err != nil {
+	if err := part.decode(plain); err != nil {
 		return fmt.Errorf("%w: %w", errNotMutual, err)
 	}
 	if !part.CTime.Equal(i.made.Truncate(time.Second)) || part.Cusec != i.made.Nanosecond()/1000 {

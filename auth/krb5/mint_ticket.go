@@ -156,19 +156,16 @@ func (t *Ticket) Request(o RequestOptions) ([]byte, error) {
 	if o.Seq != nil {
 		proof.Seq = new(big.Int).SetUint64(uint64(*o.Seq))
 	}
-	plain, err := marshalApp(asnAppTag.Authenticator, proof)
-	if err != nil {
-		return nil, fmt.Errorf("krb5: encode authenticator: %w", err)
-	}
-	sealed, err := seal(t.Session, keyusage.AP_REQ_AUTHENTICATOR, 0, plain)
+	sealed, err := seal(t.Session, keyusage.AP_REQ_AUTHENTICATOR, 0, proof.marshal())
 	if err != nil {
 		return nil, fmt.Errorf("krb5: seal authenticator: %w", err)
 	}
-	return marshalApp(asnAppTag.APREQ, apReqMsg{
+	req := apReqMsg{
 		PVNO: kerberosVersion, MsgType: msgtype.KRB_AP_REQ, Options: bits(o.Options),
 		Ticket:        asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 3, IsCompound: true, Bytes: t.der},
 		Authenticator: sealed,
-	})
+	}
+	return req.marshal(), nil
 }
 
 func bits(v uint32) asn1.BitString {
