@@ -22,11 +22,12 @@ func (c *Context) APRep(subkey *types.EncryptionKey, seq *uint32) ([]byte, error
 	if seq != nil {
 		part.Seq = new(big.Int).SetUint64(uint64(*seq))
 	}
-	sealed, err := seal(c.SessionKey, keyusage.AP_REP_ENCPART, 0, part.marshal())
+	keys, err := c.session.sealKeys(keyusage.AP_REP_ENCPART)
 	if err != nil {
 		return nil, fmt.Errorf("krb5: seal AP-REP: %w", err)
 	}
-	rep := apRepMsg{PVNO: kerberosVersion, MsgType: msgtype.KRB_AP_REP, EncPart: sealed}
+	rep := apRepMsg{PVNO: kerberosVersion, MsgType: msgtype.KRB_AP_REP,
+		EncPart: types.EncryptedData{EType: c.SessionKey.KeyType, Cipher: keys.seal(part.marshal())}}
 	return rep.marshal(), nil
 }
 
