@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
@@ -26,6 +27,9 @@ type Authenticator struct {
 // A UserFile is an authenticator "file".
 type UserFile struct {
 	Path string // Dovecot passwd-file lines, user:{SCHEME}hash. Required
+	// Cache is how long a right password is remembered, as a keyed hash, so that
+	// one that is slow by design is not computed at each login. Default: 1h.
+	Cache time.Duration
 }
 
 // A CertificateUser is an authenticator "certificate".
@@ -53,8 +57,11 @@ func (f *File) readAuthenticator(d *decoder, b *hclsyntax.Block) {
 }
 
 func (a *Authenticator) readFile(d *decoder, b *hclsyntax.Block) {
-	u := &UserFile{}
-	a.Place = d.block(b, schema{what: `authenticator "file"`, fields: []field{must("path", value(path(&u.Path)))}})
+	u := &UserFile{Cache: time.Hour}
+	a.Place = d.block(b, schema{what: `authenticator "file"`, fields: []field{
+		must("path", value(path(&u.Path))),
+		may("cache", value(duration(&u.Cache, 0, 24*time.Hour, ""))),
+	}})
 	a.UserFile = u
 }
 

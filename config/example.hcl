@@ -184,6 +184,7 @@ kerberos {
 # to the file.
 authenticator "file" "services" {
   path = "/etc/kpopd/users" # "kpopd user hash" makes the part behind the colon
+  #cache = "1h" # a right password is remembered so long, as a keyed hash, while its line stands; "0s": never
 }
 
 # A directory. No password is ever written here: bind_password_file names a file

@@ -49,3 +49,20 @@ func (f *File) Verify(ctx context.Context, p Probe, password string) (bool, erro
 func EncodeSCRAM(hash string, keys auth.SCRAMKeys) string {
 	return "{SCRAM-" + hash + "}" + keys.Encode()
 }
+
+// Counted makes n count how often user's secret is compared, until the file is
+// read again.
+func (f *File) Counted(user string, n *int) {
+	e := f.users.Load().users[user]
+	e.secret = counted{e.secret, n}
+}
+
+type counted struct {
+	secret
+	n *int
+}
+
+func (c counted) matches(password string) bool {
+	*c.n++
+	return c.secret.matches(password)
+}

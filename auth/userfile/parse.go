@@ -2,6 +2,7 @@ package userfile
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -125,7 +126,7 @@ func parseLine(line []byte) (*entry, error) {
 			return nil, errors.New("uid or gid is none: a secret with a colon must be encoded, as in {PLAIN.b64}")
 		}
 	}
-	e := &entry{user: fields[0], secret: secret}
+	e := &entry{user: fields[0], secret: secret, sum: sha256.Sum256([]byte(fields[0] + ":" + fields[1]))}
 	if len(fields) == 8 {
 		e.nets, err = parseExtra(fields[7])
 	}

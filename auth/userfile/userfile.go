@@ -50,6 +50,10 @@ type File struct {
 	// SCRAMSecret makes the salts of [File.SCRAM] for PLAIN secrets. Open sets
 	// a random one. It must not change once the File is in use.
 	SCRAMSecret []byte
+	// Recall remembers right passwords, so that their hashes need not be
+	// computed at each login. nil: they are. It must not change once the File
+	// is in use.
+	Recall *auth.Recall
 
 	path    string
 	log     *slog.Logger
@@ -151,6 +155,11 @@ func (f *File) password(ctx context.Context, e *entry, p auth.Peer, c auth.Passw
 	if e == nil {
 		return auth.Identity{}, auth.ErrUnknown
 	}
+	recall := f.recallFor(e, p)
+	proof := recall.Of(e.sum, c.Secret)
+	if recall.Has(proof) {
+		return f.admit(e, p)
+	}
 	ok, err := f.verify(ctx, e.secret, string(c.Secret))
 	switch {
 	case err != nil:
@@ -158,7 +167,18 @@ func (f *File) password(ctx context.Context, e *entry, p auth.Peer, c auth.Passw
 	case !ok:
 		return auth.Identity{}, auth.Refuse(auth.ErrCredentials, "wrong-password")
 	}
+	recall.Keep(proof)
 	return f.admit(e, p)
+}
+
+// recallFor returns what remembers e's password, nil where its hash costs
+// nothing worth it. From where allow_nets forbids, the hash is always computed:
+// an answer that came sooner would tell that the guess was right.
+func (f *File) recallFor(e *entry, p auth.Peer) *auth.Recall {
+	if e.secret.memory() == 0 || !e.allows(p.Addr.Addr()) {
+		return nil
+	}
+	return f.Recall
 }
 
 // digest checks a credential that is a digest of the secret.
@@ -233,7 +253,8 @@ func unavailable(err error) error {
 type entry struct {
 	user   string
 	secret secret
-	nets   []netip.Prefix // empty: from anywhere
+	sum    [sha256.Size]byte // of user and secret, as they stand in the file
+	nets   []netip.Prefix    // empty: from anywhere
 }
 
 func (e *entry) allows(addr netip.Addr) bool {

@@ -84,12 +84,12 @@ var third = []struct {
 	{"golang.org/x/sync/semaphore", []string{"auth/userfile"}},
 	{"github.com/hashicorp/hcl/", []string{"config"}},
 	{"github.com/zclconf/go-cty/", []string{"config"}},
-	{"github.com/urfave/cli/", []string{"cmd/kpopd"}},
+	{"github.com/urfave/cli/", []string{"cmd/kpopd", "cmd/popbench"}},
 	{"github.com/go-ldap/ldap/", []string{"auth/ldap", "testenv"}},
 	{"github.com/go-asn1-ber/", []string{"auth/ldap"}},
 	{"golang.org/x/crypto/cryptobyte", []string{"auth/krb5"}},
 	{"golang.org/x/net/dns/dnsmessage", []string{"testenv"}},
-	{"golang.org/x/sys/unix", []string{"auth/krb5", "maildrop/durable", "maildrop/index", "maildrop/lease", "maildrop/maildir", "maildrop/mbox", "maildrop/migrate", "maildrop/storetest", "maildrop/uidl", "server/audit", "testenv", "cmd/kpopd"}},
+	{"golang.org/x/sys/unix", []string{"auth/krb5", "maildrop/durable", "maildrop/index", "maildrop/lease", "maildrop/maildir", "maildrop/mbox", "maildrop/migrate", "maildrop/storetest", "maildrop/uidl", "server/audit", "testenv", "cmd/kpopd", "cmd/popbench/procfs"}},
 }
 
 // mayUse says whether one of our packages may import from elsewhere: the

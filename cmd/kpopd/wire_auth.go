@@ -162,7 +162,7 @@ func (b *builder) userFile(a *config.Authenticator) auth.Authenticator {
 		b.fail(a.At("path"), "The users cannot be read: %v", err)
 		return nil
 	}
-	users.Source = "file " + a.Name
+	users.Source, users.Recall = "file "+a.Name, auth.NewRecall(a.UserFile.Cache)
 	if b.scramSecret != nil {
 		users.SCRAMSecret = b.scramSecret
 	}

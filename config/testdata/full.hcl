@@ -67,7 +67,8 @@ kerberos {
 }
 
 authenticator "file" "services" {
-  path = "/etc/kpopd/users"
+  path  = "/etc/kpopd/users"
+  cache = "2h"
 }
 
 authenticator "ldap" "corp" {

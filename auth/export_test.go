@@ -1,0 +1,4 @@
+package auth
+
+// MaxRecalled is how much a Recall remembers.
+const MaxRecalled = maxRecalled

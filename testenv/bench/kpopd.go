@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"text/template"
+
+	"kpopd/testenv"
+)
+
+// kpopd is a kpopd with its defaults, but for what bounds clients of one address,
+// all of which ours are. What more there is of configuration follows; with an
+// authenticator in it there is no file of users.
+func kpopd(name string, more ...string) server {
+	return kpopdHashed(name, "PLAIN", more...)
+}
+
+// kpopdHashed is kpopd with passwords that are hashed by a scheme.
+func kpopdHashed(name, scheme string, more ...string) server {
+	return server{name: name, start: func(s *site, v server, mail string) *instance {
+		return s.startKpopd(cmp.Or(v.program, s.kpopd), mail, scheme, strings.Join(more, "\n"))
+	}}
+}
+
+// It writes the lines about logins that it writes by default, to a file, as Dovecot
+// does.
+var kpopdConfig = template.Must(template.New("").Parse(`
+hostname  = "localhost"
+state_dir = "{{.Dir}}/state"
+listener "pop3" {
+  address           = "{{index .Addrs 0}}"
+  protocol          = "pop3"
+  login_without_tls = "any"
+}
+listener "pop3s" {
+  address  = "{{index .Addrs 1}}"
+  protocol = "pop3"
+  tls      = "implicit"
+}
+{{if .Keytab}}
+listener "kpop" {
+  address  = "{{index .Addrs 2}}"
+  protocol = "kpop"
+}
+kerberos {
+  keytab = "{{.Keytab}}"
+  realms = ["EXAMPLE.TEST"]
+}
+{{end}}
+tls {
+  certificate {
+    cert_file = "{{.Cert}}"
+    key_file  = "{{.Key}}"
+  }
+}
+{{if .Users}}
+authenticator "file" "users" {
+  path = "{{.Dir}}/users"
+}
+{{end}}
+maildrop "maildir" {
+  path = "{{.Mail}}/${maildrop}/Maildir"
+}
+limits {
+  connections             = 1000000
+  connections_per_address = 1000000
+}
+log {
+  format = "json"
+  file   = "{{.Dir}}/log"
+}
+{{.More}}
+`))
+
+func (s *site) startKpopd(program, mail, scheme, more string) *instance {
+	dir := s.TempDir()
+	facts := map[string]any{"Dir": dir, "Mail": mail, "Cert": s.cert, "Key": s.key, "More": more, "Keytab": ""}
+	ports := []string{"pop3", "pop3s"}
+	if s.world != nil {
+		facts["Keytab"], ports = s.world.Keytab, append(ports, "kpop")
+	}
+	if !strings.Contains(more, "authenticator") {
+		facts["Users"] = true
+		s.must(os.WriteFile(filepath.Join(dir, "users"), s.passwords(scheme), 0o600))
+	}
+	path := filepath.Join(dir, "kpopd.hcl")
+	p := testenv.Launch(s, len(ports), func(addrs []string) *exec.Cmd {
+		facts["Addrs"] = addrs
+		var config bytes.Buffer
+		s.must(kpopdConfig.Execute(&config, facts))
+		s.must(os.WriteFile(path, config.Bytes(), 0o600))
+		return exec.Command(program, "serve", "-config", path)
+	})
+	i := &instance{addrs: map[string]string{}, pid: p.Pid}
+	for k, port := range ports {
+		i.addrs[port] = p.Addrs[k]
+	}
+	return i
+}
+
+// passwords is the file of users, all of whom have the one password, hashed once.
+func (s *site) passwords(scheme string) []byte {
+	hash := "{PLAIN}" + password
+	if scheme != "PLAIN" {
+		cmd := exec.CommandContext(s.Context(), s.kpopd, "user", "hash", "-scheme", scheme)
+		cmd.Stdin = strings.NewReader(password + "\n")
+		out, err := cmd.Output()
+		s.must(err)
+		hash = strings.TrimSpace(string(out))
+	}
+	var users bytes.Buffer
+	for i := range s.users {
+		fmt.Fprintf(&users, "%s:%s\n", userName(i), hash)
+	}
+	return users.Bytes()
+}
