@@ -19,6 +19,7 @@ var packages = map[string]string{
 	"slapd":        "slapd",
 	"slapadd":      "slapd",
 	"ldapsearch":   "ldap-utils",
+	"ldapadd":      "ldap-utils",
 	"samba":        "samba-ad-dc samba-ad-provision",
 	"samba-tool":   "samba-ad-dc samba-ad-provision",
 	"ldbmodify":    "ldb-tools",

@@ -56,17 +56,17 @@ verbose_ssl = no
 // dovecot is a Dovecot that is tuned, with more configuration.
 func dovecot(name string, more ...string) server {
 	return server{name: name, start: func(s *site, _ server, mail string) *instance {
-		users := map[string]string{}
+		users, principals := map[string]string{}, map[string]string{}
 		for i := range s.users {
 			users[userName(i)] = password
+			principals[userName(i)] = userName(i) + "@" + testenv.Realm
 		}
 		c := testenv.DovecotConfig{Mail: mail, Users: users, Log: s.path("dovecot.log"), Extra: dovecotTuning + strings.Join(more, "\n")}
 		if s.world != nil {
 			c.Keytab, c.Krb5Conf = s.world.Keytab, s.world.Krb5Conf
-			users["alice"] = s.world.Password("alice")
-			c.Principals = map[string]string{"alice": "alice@EXAMPLE.TEST"}
+			c.Principals = principals
 		}
 		d := testenv.StartDovecot(s, c)
-		return &instance{addrs: map[string]string{"pop3": d.POP3, "pop3s": d.POP3S}, pid: d.Pid()}
+		return &instance{addrs: map[string]string{"pop3": d.POP3, "pop3s": d.POP3S}, pid: d.Pid(), log: c.Log}
 	}}
 }

@@ -13,17 +13,19 @@ import (
 	"kpopd/testenv"
 )
 
-// kpopd is a kpopd with its defaults, but for what bounds clients of one address,
-// all of which ours are. What more there is of configuration follows; with an
-// authenticator in it there is no file of users.
-func kpopd(name string, more ...string) server {
-	return kpopdHashed(name, "PLAIN", more...)
+// A kpopdSetup is what differs between the kpopds of a setting.
+type kpopdSetup struct {
+	scheme    string // by which the passwords in the file of users are hashed; "": PLAIN
+	directory bool   // they are in a directory instead
+	who       string // more configuration of the authenticator
+	more      string // and of the rest
 }
 
-// kpopdHashed is kpopd with passwords that are hashed by a scheme.
-func kpopdHashed(name, scheme string, more ...string) server {
+// kpopd is a kpopd with its defaults, but for what bounds clients of one address,
+// all of which ours are.
+func kpopd(name string, k kpopdSetup) server {
 	return server{name: name, start: func(s *site, v server, mail string) *instance {
-		return s.startKpopd(cmp.Or(v.program, s.kpopd), mail, scheme, strings.Join(more, "\n"))
+		return s.startKpopd(cmp.Or(v.program, s.kpopd), mail, k)
 	}}
 }
 
@@ -58,9 +60,20 @@ tls {
     key_file  = "{{.Key}}"
   }
 }
-{{if .Users}}
+{{if .Directory}}
+authenticator "ldap" "directory" {
+  urls               = ["{{.Directory}}"]
+  starttls           = false
+  base_dn            = "ou=people,dc=example,dc=test"
+  filter             = "(uid=${user})"
+  bind_dn            = "{{.ServiceDN}}"
+  bind_password_file = "{{.Dir}}/secret"
+  {{.Who}}
+}
+{{else}}
 authenticator "file" "users" {
   path = "{{.Dir}}/users"
+  {{.Who}}
 }
 {{end}}
 maildrop "maildir" {
@@ -77,26 +90,28 @@ log {
 {{.More}}
 `))
 
-func (s *site) startKpopd(program, mail, scheme, more string) *instance {
-	dir := s.TempDir()
-	facts := map[string]any{"Dir": dir, "Mail": mail, "Cert": s.cert, "Key": s.key, "More": more, "Keytab": ""}
+func (s *site) startKpopd(program, mail string, k kpopdSetup) *instance {
+	facts := map[string]any{"Dir": s.TempDir(), "Mail": mail, "Cert": s.cert, "Key": s.key, "Who": k.who, "More": k.more, "Directory": "", "Keytab": ""}
+	dir := facts["Dir"].(string)
 	ports := []string{"pop3", "pop3s"}
 	if s.world != nil {
 		facts["Keytab"], ports = s.world.Keytab, append(ports, "kpop")
 	}
-	if !strings.Contains(more, "authenticator") {
-		facts["Users"] = true
-		s.must(os.WriteFile(filepath.Join(dir, "users"), s.passwords(scheme), 0o600))
+	if k.directory {
+		facts["Directory"], facts["ServiceDN"] = s.world.LDAP(s).URL, testenv.ServiceDN
+		s.must(os.WriteFile(filepath.Join(dir, "secret"), []byte(testenv.ServicePassword), 0o600))
+	} else {
+		s.must(os.WriteFile(filepath.Join(dir, "users"), s.passwords(cmp.Or(k.scheme, "PLAIN")), 0o600))
 	}
-	path := filepath.Join(dir, "kpopd.hcl")
 	p := testenv.Launch(s, len(ports), func(addrs []string) *exec.Cmd {
 		facts["Addrs"] = addrs
+		path := filepath.Join(dir, "kpopd.hcl")
 		var config bytes.Buffer
 		s.must(kpopdConfig.Execute(&config, facts))
 		s.must(os.WriteFile(path, config.Bytes(), 0o600))
 		return exec.Command(program, "serve", "-config", path)
 	})
-	i := &instance{addrs: map[string]string{}, pid: p.Pid}
+	i := &instance{addrs: map[string]string{}, pid: p.Pid, log: filepath.Join(dir, "log")}
 	for k, port := range ports {
 		i.addrs[port] = p.Addrs[k]
 	}

@@ -137,6 +137,7 @@ func (r row) besides(program string, settings map[*setting]*setting) row {
 	other := r.runs[0]
 	other.label, other.server = name, name
 	r.runs = slices.Insert(slices.Clone(r.runs), 1, other)
+	r.runs[0].against = name
 	return r
 }
 

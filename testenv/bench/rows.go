@@ -8,7 +8,7 @@ import (
 
 // rows are all that the bench measures.
 func (p pace) rows() []row {
-	return slices.Concat(p.logins(), p.checks(), p.firsts(), p.retrievals(), p.drains(), p.memory())
+	return slices.Concat(p.logins(), p.checks(), p.firsts(), p.retrievals(), p.drains(), p.memory(), p.abuses(), p.kerberos(), p.passwords())
 }
 
 // n is a number of messages, accounts or sessions, or less when it has to be quick.
@@ -19,8 +19,16 @@ func (p pace) n(full int) int {
 	return full
 }
 
+// some are numbers, or only the first when it has to be quick.
+func (p pace) some(all ...int) []int {
+	if p.quick {
+		return all[:1]
+	}
+	return all
+}
+
 // three are the servers of most rows.
-var three = []server{kpopd("kpopd"), dovecot("Dovecot"), limit}
+var three = []server{kpopd("kpopd", kpopdSetup{}), dovecot("Dovecot"), limit}
 
 // beside has kpopd do something, and Dovecot and the limit server the same.
 func beside(port string, args ...string) []run {
@@ -69,7 +77,7 @@ func (p pace) logins() (all []row) {
 // checks are sessions that look whether there is mail, and there is no more than
 // the last time.
 func (p pace) checks() (all []row) {
-	for _, n := range []int{1_000, 10_000, 100_000} {
+	for _, n := range p.some(1_000, 10_000, 100_000) {
 		clients := min(4, 200_000/n)
 		at := &setting{users: clients, fill: fillAll(clients, p.n(n), 4<<10, byDovecot), servers: three}
 		all = append(all, row{
@@ -86,7 +94,7 @@ func (p pace) firsts() (all []row) {
 		name, what string
 		form       form
 	}{{"plain", "no size in the file names", read}, {"sized", "sizes in the file names", byDovecot}} {
-		for _, n := range []int{1_000, 10_000, 100_000} {
+		for _, n := range p.some(1_000, 10_000, 100_000) {
 			accounts := min(5, 100_000/n)
 			at := &setting{users: accounts * (p.rounds + 1), fill: fillAll(accounts, p.n(n), 4<<10, k.form), servers: three[:2]}
 			all = append(all, row{
@@ -152,7 +160,7 @@ func (p pace) drains() (all []row) {
 		{"fsync", "Dovecot with mail_fsync = always", "mail_fsync = always\n"},
 	} {
 		users, n := accounts*p.rounds, p.n(1000)
-		at := &setting{users: users, fill: fillAll(users, n, 4<<10, byDovecot), servers: []server{kpopd("kpopd"), dovecot("Dovecot", k.more), limit}}
+		at := &setting{users: users, fill: fillAll(users, n, 4<<10, byDovecot), servers: []server{three[0], dovecot("Dovecot", k.more), limit}}
 		all = append(all, row{
 			name: "drain/" + k.name, what: fmt.Sprintf("drain: RETR and DELE all of %s 4 KB messages, QUIT; %s", thousands(n), k.what),
 			setting: at, value: perSecond, runs: beside("pop3", load("drain", 4, accounts)...), fresh: accounts,
@@ -172,9 +180,10 @@ func thousands(n int) string {
 // memory is what an open session takes while it waits.
 func (p pace) memory() (all []row) {
 	sessions, few := p.n(10_000), p.n(1_000)
+	const crowded = "Dovecot, 100 sessions a process"
 	shared := "service pop3 {\n  client_limit = 100\n}\n"
 	at := &setting{users: sessions, fill: fillAll(sessions, 3, 4<<10, byDovecot),
-		servers: []server{kpopd("kpopd"), dovecot("Dovecot"), dovecot("Dovecot, 100 sessions a process", shared), limit}}
+		servers: []server{three[0], dovecot("Dovecot"), dovecot(crowded, shared), limit}}
 	for _, w := range ways[:2] {
 		hold := func(n int) []string {
 			return append(load("idle", 8, n, "-tls", w.tls), "-sessions", strconv.Itoa(n))
@@ -183,9 +192,9 @@ func (p pace) memory() (all []row) {
 			name: "memory/" + w.name, what: fmt.Sprintf("memory per idle session of %s, %s", thousands(sessions), []string{"plain", "TLS"}[len(all)]),
 			setting: at, value: kibibytes, once: true,
 			runs: []run{
-				{label: "kpopd", server: "kpopd", port: w.port, args: hold(sessions)},
+				{label: "kpopd", server: "kpopd", port: w.port, args: hold(sessions), against: crowded},
 				{label: "Dovecot", server: "Dovecot", port: w.port, args: hold(few)},
-				{label: "Dovecot, 100 sessions a process", server: "Dovecot, 100 sessions a process", port: w.port, args: hold(few), against: "kpopd"},
+				{label: crowded, server: crowded, port: w.port, args: hold(few)},
 				{label: "limit", server: "limit", port: w.port, args: hold(sessions)},
 			},
 		})

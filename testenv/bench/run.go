@@ -30,13 +30,11 @@ type row struct {
 
 // A run is what one server has to do.
 type run struct {
-	label  string // of the column: kpopd, Dovecot, limit, or what is special
-	server string // of the setting
-	port   string // pop3, pop3s or kpop
-	args   []string
-	// against is the label that it is compared with; "": the first of the row is
-	// compared with it.
-	against string
+	label   string // of the column: kpopd, Dovecot, limit, or what is special
+	server  string // of the setting
+	port    string // pop3, pop3s or kpop
+	args    []string
+	against string // the label that it is compared with in the long table; "": none
 	// prepare is popbench's command line for once before the first round, whose
 	// result does not count; nil: the run itself.
 	prepare []string
@@ -152,14 +150,14 @@ func (p pace) flags(r row) []string {
 // popbench runs it for a server.
 func (s *site) popbench(one run, args []string) (got result) {
 	i := s.instances[one.server]
-	args = append(args, "-json", "-q", "-pid", fmt.Sprint(i.pid), "-insecure", i.addrs[one.port])
+	args = append(s.expand(args), "-json", "-q", "-pid", fmt.Sprint(i.pid), "-insecure", i.addrs[one.port])
 	cmd := exec.CommandContext(s.Context(), s.tools.popbench, args...)
 	cmd.Env = s.env()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	if err != nil || json.Unmarshal(stdout.Bytes(), &got) != nil {
-		s.Fatalf("popbench %s, to %s: %v\n%s%s", strings.Join(args, " "), one.server, err, &stderr, &stdout)
+		s.Fatalf("popbench %s, to %s: %v\n%s%s%s", strings.Join(args, " "), one.server, err, &stderr, &stdout, i.said())
 	}
 	got.line = bytes.TrimSpace(stdout.Bytes())
 	return got

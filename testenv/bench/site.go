@@ -38,6 +38,14 @@ var limit = server{name: "limit", start: startLimit, borrows: true}
 type instance struct {
 	addrs map[string]string // by port: pop3, pop3s, kpop
 	pid   int
+	log   string // a file; "": there is none
+}
+
+// said is the end of the server's log.
+func (i *instance) said() string {
+	const most = 1000
+	text, _ := os.ReadFile(i.log) // nothing, where there is none
+	return string(text[max(0, len(text)-most):])
 }
 
 // A site is a setting that is set up.

@@ -124,18 +124,10 @@ func (m measured) line() string {
 
 // lines are the row in the long table.
 func (m measured) lines() (text string) {
-	for i, r := range m.runs {
-		of, by, what := m.runs[0].label, r.label, ""
-		if i == 0 && r.against == "" {
-			of = ""
-		} else if r.against != "" {
-			of, by, what = r.label, r.against, " of "+r.against
-		} else {
-			what = ": " + of + " by this"
-		}
-		rates, cpu := ratio(m.values[of], m.values[by]), ratio(m.cpu[of], m.cpu[by])
+	for _, r := range m.runs {
+		rates, cpu := ratio(m.values[r.label], m.values[r.against]), ratio(m.cpu[r.label], m.cpu[r.against])
 		if rates != none {
-			rates += what
+			rates += " of " + r.against
 		}
 		text += fmt.Sprintf("| %s | %s | %s | %s | %s | %s |\n", m.what, r.label, m.median(r.label), rates, milliseconds(m.cpu[r.label]), cpu)
 	}
