@@ -16,8 +16,8 @@ import (
 
 // BenchmarkBind compares, over LDAPS and in turns, what a pool saves: "dial"
 // makes a connection for each bind, "pool" binds on kept ones, and "login" is a
-// whole login, a search and a bind, with nothing remembered. It prints the
-// medians of binds a second, how many times those of "dial" the pool's are, and
+// whole login, a search and a bind, with nothing remembered, and "cached" one
+// whose password is. It prints the medians of binds a second, how many times those of "dial" the pool's are, and
 // how often a login allocates; -benchtime=9x makes nine turns. What a
 // connection costs is mostly what the server's key does: RSA is what the
 // directories of companies have, P-256 the quickest there is.
@@ -33,21 +33,20 @@ func BenchmarkBind(b *testing.B) {
 
 func bindInTurns(b *testing.B, w *testenv.World) {
 	dn, secret := "uid=alice,"+testenv.PeopleDN, w.Password("alice")
-	d, err := New(Config{
+	conf := Config{
 		URLs: []string{w.LDAP(b).TLSURL}, CAs: w.CA.Pool(), BindDN: testenv.ServiceDN,
 		BindPassword: func() (auth.Secret, error) { return testenv.ServicePassword, nil },
 		BaseDN:       testenv.PeopleDN, Filter: userTemplate("(uid=${user})"), Timeout: time.Minute, PoolSize: 16, // as many as ask, on two processors
-	})
-	if err != nil {
-		b.Fatal(err)
 	}
-	defer d.Close()
+	d := openBench(b, conf)
+	conf.Remember = time.Hour
+	remembering := openBench(b, conf)
 	password := auth.Password{User: "alice", Secret: auth.Secret(secret)}
-	conf := &tls.Config{RootCAs: w.CA.Pool()}
-	var dial, pool, login, times, allocs []float64
+	trust := &tls.Config{RootCAs: w.CA.Pool()}
+	var dial, pool, login, cached, times, allocs []float64
 	for b.Loop() {
 		dial = append(dial, binds(b, 500, func() error {
-			c, err := goldap.DialURL(w.LDAP(b).TLSURL, goldap.DialWithTLSConfig(conf))
+			c, err := goldap.DialURL(w.LDAP(b).TLSURL, goldap.DialWithTLSConfig(trust))
 			if err != nil {
 				return err
 			}
@@ -65,13 +64,26 @@ func bindInTurns(b *testing.B, w *testenv.World) {
 			return err
 		}))
 		runtime.ReadMemStats(&after)
+		cached = append(cached, binds(b, 100_000, func() error {
+			_, err := remembering.Authenticate(b.Context(), auth.Peer{}, password)
+			return err
+		}))
 		allocs = append(allocs, float64(after.Mallocs-before.Mallocs)/2500)
 	}
 	b.ReportMetric(0, "ns/op")
-	for unit, all := range map[string][]float64{"dial/s": dial, "pool/s": pool, "login/s": login, "times-dial": times, "allocs/login": allocs} {
+	for unit, all := range map[string][]float64{"dial/s": dial, "pool/s": pool, "login/s": login, "cached/s": cached, "times-dial": times, "allocs/login": allocs} {
 		slices.Sort(all)
 		b.ReportMetric(all[len(all)/2], unit)
 	}
+}
+
+func openBench(b *testing.B, conf Config) *Directory {
+	d, err := New(conf)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { d.Close() })
+	return d
 }
 
 // binds runs n times bind in sixteen goroutines and returns how many a second

@@ -160,3 +160,26 @@ func TestDisabled(t *testing.T) {
 		}
 	}
 }
+
+// TestRememberedCost: a password that is remembered costs a MAC and the
+// identity's copy, and the directory nothing.
+func TestRememberedCost(t *testing.T) {
+	const most = 20
+	s := rightIs("right")
+	conf := stubConfig(s.start(t))
+	conf.Remember = time.Hour
+	d := open(t, conf)
+	login := func() {
+		if _, err := d.Authenticate(t.Context(), auth.Peer{}, auth.Password{User: "alice", Secret: "right"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	login()
+	before := len(s.sent())
+	if n := testing.AllocsPerRun(100, login); n > most {
+		t.Errorf("%g allocations, more than %d", n, most)
+	}
+	if after := len(s.sent()); after != before {
+		t.Errorf("%d binds", after-before)
+	}
+}
