@@ -24,6 +24,11 @@ type row struct {
 	// fresh is how many accounts a run uses up, which are taken from user0000 on
 	// for the first run, behind them for the next; 0: none.
 	fresh int
+	curve curve // where it is drawn; zero: nowhere
+	x     int   // its place there
+	// held is how many idle sessions each server has meanwhile, of the users from
+	// heldFrom on.
+	held, heldFrom int
 	// renewed: the accounts of the last run are those of the next, under new names.
 	renewed bool
 }
@@ -43,7 +48,6 @@ type run struct {
 // A result is what popbench says of a run; see its own documentation.
 type result struct {
 	Run   string  `json:"label"`
-	Round float64 `json:"x"`
 	Rate  float64 `json:"rate"`
 	Bytes float64 `json:"octets_per_second"`
 	// Errors are operations that failed.
@@ -117,12 +121,14 @@ func (s *site) measure(r row, from, to int) (all []result) {
 		for i := range r.runs {
 			one := r.runs[(i+n)%len(r.runs)] // nobody is always behind the same
 			args := slices.Concat(one.args, s.flags(r))
-			if r.fresh > 0 {
+			if r.fresh > 0 && !slices.Contains(args, "-first-user") {
 				args = append(args, "-first-user", fmt.Sprint(n*r.fresh))
-			} else if n == 0 && !r.once {
+			} else if r.fresh == 0 && n == 0 && !r.once {
 				s.prepare(one)
 			}
-			got := s.popbench(one, append(args, "-label", one.label, "-x", fmt.Sprint(n+1)))
+			release := s.hold(r.held, r.heldFrom, s.instances[one.server].addrs[one.port])
+			got := s.popbench(one, append(args, "-label", one.label, "-x", fmt.Sprint(r.x)))
+			release()
 			all = append(all, got)
 			progress("%s: %d/%d %s: %.4g%s", r.name, n+1, s.rounds, one.label, r.value.of(got), r.value.unit)
 		}
