@@ -14,13 +14,22 @@ import (
 )
 
 // A curve is a plot of rows, each of which is one or more points of it.
-type curve struct{ name, title, x string }
+type curve struct {
+	name, title, x string
+	log            bool // the horizontal axis is logarithmic
+}
 
 var (
-	bySessions  = curve{"sessions", "Logins beside idle sessions", "idle sessions"}
-	byMessages  = curve{"messages", "Logins by the size of the maildrop", "messages"}
-	byMaildrops = curve{"maildrops", "Logins by the number of maildrops", "maildrops"}
+	bySessions  = curve{"sessions", "Logins beside idle sessions", "idle sessions", false}
+	byMessages  = curve{"messages", "Logins by the size of the maildrop", "messages", true}
+	byMaildrops = curve{"maildrops", "Logins by the number of maildrops", "maildrops", true}
 )
+
+// measures are what is drawn: a field of popbench's, by the end of the file's name.
+var measures = []struct{ name, field, title string }{
+	{"rate", "rate", "logins a second"},
+	{"cpu", "server.cpu_ms_per_operation", "server CPU of a login, ms"},
+}
 
 // scales are the rows of -scale.
 func (p pace) scales() (all []row) {
@@ -93,7 +102,7 @@ func (s *site) furnish(n int) {
 // many is the memory of as many sessions as a large server has.
 func (p pace) many() row {
 	n := p.n(50_000)
-	at := &setting{users: n, fill: fillAll(n, 3, 4<<10, byDovecot), servers: []server{three[0], limit}}
+	at := &setting{users: n, fill: fillAll(n, 3, 4<<10, byDovecot), servers: []server{three[0], frugal}}
 	hold := append(load("idle", 8, n), "-sessions", fmt.Sprint(n))
 	return row{
 		name: "scale/idle", what: fmt.Sprintf("memory per idle session of %s, plain", thousands(n)), setting: at, value: kibibytes, once: true,
@@ -171,11 +180,13 @@ func (o *options) plot(t *stage, rows []row) {
 	for c, text := range lines {
 		points := filepath.Join(o.out, c.name+".jsonl")
 		t.must(os.WriteFile(points, text.Bytes(), 0o644))
-		cmd := exec.CommandContext(t.Context(), o.tools.popbench, "plot", "-title", c.title, "-xlabel", c.x, points)
-		svg, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("popbench plot %s: %v", points, err)
+		for _, m := range measures {
+			svg := filepath.Join(o.out, c.name+"-"+m.name+".svg")
+			cmd := exec.CommandContext(t.Context(), o.tools.popbench, "plot", "-title", c.title, "-x-title", c.x,
+				"-y", m.field, "-y-title", m.title, fmt.Sprintf("-log-x=%t", c.log), "-log-y", "-o", svg, points)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("popbench plot %s: %v\n%s", points, err, out)
+			}
 		}
-		t.must(os.WriteFile(filepath.Join(o.out, c.name+".svg"), svg, 0o644))
 	}
 }
