@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -47,8 +46,8 @@ const (
 	lastWord = 5 * time.Second
 )
 
-// A Conn is one client's connection. One goroutine owns it; only Abort may be
-// called from others.
+// A Conn is one client's connection. One goroutine owns it at a time, see Deep;
+// only Abort may be called from others.
 //
 // Output is buffered and goes out when the Conn is about to wait for input, so
 // that pipelining costs nothing (RFC 2449 §6.6). Errors of output are sticky
@@ -67,7 +66,7 @@ type Conn struct {
 	raw      net.Conn // the socket
 	conn     net.Conn // raw, or what protects it, on records
 	records  *records // nil: nothing protects it
-	in       *bufio.Reader
+	in       input
 	line     []byte  // a line that did not fit in's buffer
 	out      *[]byte // from a pool; nil: nothing is buffered
 	err      error   // of output, sticky
@@ -89,8 +88,9 @@ type Conn struct {
 func newConn(s *Server, nc net.Conn, e *Endpoint) *Conn {
 	c := &Conn{
 		ID: s.nextID(), Addr: addrPort(nc.RemoteAddr()), Local: addrPort(nc.LocalAddr()),
-		srv: s, endpoint: e, raw: nc, conn: nc, in: getReader(nc), start: time.Now(),
+		srv: s, endpoint: e, raw: nc, conn: nc, start: time.Now(),
 	}
+	c.in.reset(nc)
 	_, c.Unix = nc.RemoteAddr().(*net.UnixAddr)
 	c.log = s.log().With("conn", c.ID, "addr", c.Client(), "listener", e.Name)
 	return c
@@ -138,17 +138,17 @@ func (c *Conn) ReadLineFunc(limit func(start []byte) int) ([]byte, error) {
 	if err := c.beforeLine(); err != nil {
 		return nil, err
 	}
-	part, err := c.in.ReadSlice('\n')
+	part, err := c.in.line()
 	max := limit(part)
 	if err == nil && len(part) <= max {
 		return trimLine(part), nil
 	}
 	c.line = append(c.line[:0], part...)
-	for errors.Is(err, bufio.ErrBufferFull) && len(c.line) <= max {
+	for errors.Is(err, errFull) && len(c.line) <= max {
 		if !c.Reserve(lineFactor * (len(c.line) + inputSize)) {
 			return nil, c.dropLine(err, ErrNoMemory, max-len(c.line)+discardMax)
 		}
-		part, err = c.in.ReadSlice('\n')
+		part, err = c.in.line()
 		c.line = append(c.line, part...)
 	}
 	switch {
@@ -164,12 +164,12 @@ func (c *Conn) ReadLineFunc(limit func(start []byte) int) ([]byte, error) {
 // returns the verdict.
 func (c *Conn) dropLine(err, verdict error, most int) error {
 	c.line = nil
-	for n := 0; errors.Is(err, bufio.ErrBufferFull); {
+	for n := 0; errors.Is(err, errFull); {
 		if n += inputSize; n > most {
 			c.Abort(ErrEndlessLine)
 			return c.readError(ErrEndlessLine)
 		}
-		_, err = c.in.ReadSlice('\n')
+		_, err = c.in.line()
 	}
 	if err != nil {
 		return c.readError(err)
@@ -188,10 +188,8 @@ func (c *Conn) beforeLine() error {
 	if c.err != nil {
 		return c.err
 	}
-	if n := c.in.Buffered(); n > 0 {
-		if b, _ := c.in.Peek(n); bytes.IndexByte(b, '\n') >= 0 {
-			return nil
-		}
+	if bytes.IndexByte(c.in.pending(), '\n') >= 0 {
+		return nil
 	}
 	if cap(c.line) > inputSize {
 		c.line = nil
@@ -222,9 +220,11 @@ func (c *Conn) Pause(ctx context.Context, d time.Duration) bool {
 		end = login
 	}
 	c.conn.SetReadDeadline(end)
-	for c.in.Buffered() < inputSize {
-		if _, err := c.in.Peek(c.in.Buffered() + 1); err != nil {
-			return errors.Is(err, os.ErrDeadlineExceeded)
+	for err := error(nil); !errors.Is(err, errFull); {
+		if err = c.in.fill(); errors.Is(err, os.ErrDeadlineExceeded) {
+			return true
+		} else if err != nil && !errors.Is(err, errFull) {
+			return false
 		}
 	}
 	t := time.NewTimer(time.Until(end)) // more than that need not be read to know
@@ -240,15 +240,9 @@ func (c *Conn) Pause(ctx context.Context, d time.Duration) bool {
 // Read reads what is there, after all output has been sent. It is for the
 // parts of a protocol that have no lines.
 func (c *Conn) Read(p []byte) (int, error) {
-	if c.in.Buffered() == 0 {
-		if err := c.beforeWait(); err != nil {
-			return 0, err
-		}
-	}
-	n, err := c.in.Read(p)
-	if err != nil {
-		err = c.readError(err)
-	}
+	there, err := c.Peek()
+	n := copy(p, there)
+	c.in.discard(n)
 	return n, err
 }
 
@@ -270,8 +264,7 @@ func (c *Conn) close() {
 		c.drain()
 	}
 	c.conn.Close()
-	putReader(c.in)
-	c.in = nil
+	c.in.release()
 }
 
 func (c *Conn) drain() {
@@ -291,7 +284,6 @@ func (c *Conn) turnAway() {
 		io.WriteString(c.raw, c.endpoint.Busy+"\r\n")
 	}
 	c.raw.Close()
-	putReader(c.in)
 }
 
 // LoginDeadline is when the time for logging in ends.

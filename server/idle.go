@@ -12,16 +12,16 @@ func (c *Conn) Idle(idle bool) bool {
 // Peek returns the octets that have come and were not read yet, at least one: it
 // waits for them like Read. They are valid until the next read.
 func (c *Conn) Peek() ([]byte, error) {
-	if c.in.Buffered() == 0 {
+	for len(c.in.pending()) == 0 {
 		if err := c.beforeWait(); err != nil {
 			return nil, err
 		}
-		if _, err := c.in.Peek(1); err != nil {
+		if err := c.in.fill(); err != nil {
 			return nil, c.readError(err)
 		}
 	}
-	return c.in.Peek(c.in.Buffered())
+	return c.in.pending(), nil
 }
 
 // Discard drops n of the octets that Peek returned.
-func (c *Conn) Discard(n int) { c.in.Discard(n) }
+func (c *Conn) Discard(n int) { c.in.discard(n) }

@@ -21,7 +21,7 @@ type SecurityLayer interface {
 // is pending already is ErrPipelined and ends the connection: it was said
 // before the layer. So does a layer whose buffers have no room for an octet.
 func (c *Conn) StartLayer(l SecurityLayer) error {
-	if c.in.Buffered() > 0 {
+	if len(c.in.pending()) > 0 {
 		c.Abort(ErrPipelined)
 		return ErrPipelined
 	}
@@ -37,7 +37,7 @@ func (c *Conn) StartLayer(l SecurityLayer) error {
 		c.conn = c.records
 	}
 	c.conn = &layer{Conn: c.conn, l: l}
-	c.in.Reset(c.conn)
+	c.in.reset(c.conn)
 	return nil
 }
 

@@ -1,15 +1,13 @@
 package server
 
 import (
-	"bufio"
-	"io"
 	"sync"
 )
 
 // Buffers are borrowed while they are in use, so that an idle connection holds
-// a reader and no output.
+// none.
 var (
-	readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, inputSize) }}
+	inputs  = sync.Pool{New: func() any { return new([inputSize]byte) }}
 	buffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
 	texts   = sync.Pool{New: func() any { b := make([]byte, 0, textSize); return &b }}
 )
@@ -18,17 +16,6 @@ const (
 	textSize = 256 << 10   // of a buffer for large texts
 	keepMax  = 2 * flushAt // another buffer that grew beyond this is not kept
 )
-
-func getReader(r io.Reader) *bufio.Reader {
-	br := readers.Get().(*bufio.Reader)
-	br.Reset(r)
-	return br
-}
-
-func putReader(br *bufio.Reader) {
-	br.Reset(nil)
-	readers.Put(br)
-}
 
 func getBuffer() *[]byte { return buffers.Get().(*[]byte) }
 

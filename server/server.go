@@ -18,7 +18,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"runtime/debug"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -95,8 +94,9 @@ type Server struct {
 	turned  turned
 	closing atomic.Bool
 	lastID  atomic.Uint64
-	running sync.WaitGroup // Serve, and sessions; added to under mu and not when closing
-	memory  atomic.Int64   // reserved
+	running sync.WaitGroup          // Serve, and sessions; added to under mu and not when closing
+	memory  atomic.Int64            // reserved
+	workers atomic.Pointer[workers] // nil: no Serve runs
 
 	mu        sync.Mutex
 	listeners map[net.Listener]context.CancelFunc
@@ -161,9 +161,10 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn, e *Endpoint) {
 func (s *Server) handle(ctx context.Context, c *Conn) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			c.log.Error("session panicked", "panic", r, "stack", string(debug.Stack()))
+			p := relayed(r)
+			c.log.Error("session panicked", "panic", p.value, "stack", string(p.stack))
 			c.Abort(errors.New("server: internal error"))
-			err = fmt.Errorf("panic: %v", r)
+			err = fmt.Errorf("panic: %v", p.value)
 		}
 	}()
 	if c.endpoint.Implicit {
@@ -221,6 +222,9 @@ func (s *Server) trackListener(l net.Listener, stop context.CancelFunc) bool {
 	if s.listeners == nil {
 		s.listeners = make(map[net.Listener]context.CancelFunc)
 	}
+	if len(s.listeners) == 0 {
+		s.workers.Store(newWorkers())
+	}
 	s.listeners[l] = stop
 	s.running.Add(1)
 	return true
@@ -229,7 +233,9 @@ func (s *Server) trackListener(l net.Listener, stop context.CancelFunc) bool {
 func (s *Server) forgetListener(l net.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.listeners, l)
+	if delete(s.listeners, l); len(s.listeners) == 0 {
+		close(s.workers.Swap(nil).stop)
+	}
 	s.running.Done()
 }
 

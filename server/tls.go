@@ -82,7 +82,7 @@ func choose(certs []tls.Certificate, hello *tls.ClientHelloInfo) *tls.Certificat
 // is ErrPipelined and ends the connection. After an error the connection is of
 // no more use.
 func (c *Conn) StartTLS(ctx context.Context, line string) error {
-	if c.in.Buffered() > 0 {
+	if len(c.in.pending()) > 0 {
 		c.Abort(ErrPipelined)
 		return ErrPipelined
 	}
@@ -97,6 +97,10 @@ func (c *Conn) handshake(ctx context.Context) error {
 	if c.endpoint.TLS == nil {
 		return errors.New("server: TLS is not configured")
 	}
+	return c.Deep(func() error { return c.shakeHands(ctx) })
+}
+
+func (c *Conn) shakeHands(ctx context.Context) error {
 	var leaf *tls.Certificate
 	c.records = &records{Conn: c.raw, c: c}
 	t := tls.Server(c.records, c.endpoint.TLS)
@@ -112,7 +116,7 @@ func (c *Conn) handshake(ctx context.Context) error {
 	}
 	state := t.ConnectionState()
 	c.tlsState, c.conn = &state, t
-	c.in.Reset(t)
+	c.in.reset(t)
 	c.Record(ctx, Event{Kind: EventTLS, Err: c.checkClient(), Attrs: append([]slog.Attr{
 		slog.String("version", tls.VersionName(state.Version)),
 		slog.String("cipher", tls.CipherSuiteName(state.CipherSuite)),

@@ -4,19 +4,18 @@ import (
 	"context"
 	"os"
 	"strings"
-	"testing"
 )
 
 // Aname compiles sendauth/aname.c, which asks MIT's libkrb5 for local names, and
 // returns the program. [LocalNames] runs it.
-func Aname(t testing.TB) string {
+func Aname(t TB) string {
 	t.Helper()
 	return compile(t, "aname")
 }
 
 // LocalNames returns what the program that [Aname] returned says of principals
 // by the krb5.conf at conf: "=NAME" each, or "-" for none.
-func LocalNames(t testing.TB, program, conf string, principals []string) []string {
+func LocalNames(t TB, program, conf string, principals []string) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

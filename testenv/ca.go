@@ -14,7 +14,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"testing"
 	"time"
 )
 
@@ -78,7 +77,7 @@ func (ca *CA) Client(user string) (Certificate, error) {
 
 // ServerConfig returns a server's TLS configuration with a certificate from
 // [CA.Server].
-func (ca *CA) ServerConfig(t testing.TB, names ...string) *tls.Config {
+func (ca *CA) ServerConfig(t TB, names ...string) *tls.Config {
 	t.Helper()
 	c, err := ca.Server(names...)
 	if err != nil {
@@ -95,14 +94,14 @@ func (ca *CA) Pool() *x509.CertPool {
 }
 
 // File returns a file of the test's own with the authority's certificate.
-func (ca *CA) File(t testing.TB) string {
+func (ca *CA) File(t TB) string {
 	t.Helper()
 	return writeFile(t, "ca.pem", ca.PEM)
 }
 
 // Files returns the names of files of the test's own with the certificate,
 // and with the key, which only the owner can read.
-func (c Certificate) Files(t testing.TB) (cert, key string) {
+func (c Certificate) Files(t TB) (cert, key string) {
 	t.Helper()
 	return writeFile(t, "cert.pem", c.Cert), writeFile(t, "key.pem", c.Key)
 }
@@ -169,7 +168,7 @@ func serial() *big.Int {
 
 // writeFile writes data to a file of the test's own that only its owner can
 // read.
-func writeFile(t testing.TB, name string, data []byte) string {
+func writeFile(t TB, name string, data []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, data, 0o600); err != nil {

@@ -10,7 +10,6 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"errors"
-	"testing"
 	"time"
 )
 
@@ -131,7 +130,7 @@ func parseCertificate(text []byte) (*x509.Certificate, error) {
 }
 
 // Chain returns the certificates, the client's own first.
-func (c Certificate) Chain(t testing.TB) []*x509.Certificate {
+func (c Certificate) Chain(t TB) []*x509.Certificate {
 	t.Helper()
 	var all []*x509.Certificate
 	for _, der := range c.Pair(t).Certificate {
@@ -145,7 +144,7 @@ func (c Certificate) Chain(t testing.TB) []*x509.Certificate {
 }
 
 // Pair returns the certificate for crypto/tls.
-func (c Certificate) Pair(t testing.TB) tls.Certificate {
+func (c Certificate) Pair(t TB) tls.Certificate {
 	t.Helper()
 	pair, err := tls.X509KeyPair(c.Cert, c.Key)
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
-	"testing"
 	"time"
 )
 
@@ -40,7 +39,7 @@ type client struct {
 // runClient runs a client to its end. One that takes too long is killed with
 // its children and fails the test, for hanging is what a server must not make
 // a client do.
-func runClient(t testing.TB, c client) Result {
+func runClient(t TB, c client) Result {
 	t.Helper()
 	home := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), clientPatience)
@@ -64,7 +63,7 @@ func runClient(t testing.TB, c client) Result {
 
 // splitAddr splits host and port. A wildcard or numeric loopback host becomes
 // localhost: that is the name that tickets and certificates are for.
-func splitAddr(t testing.TB, addr string) (host, port string) {
+func splitAddr(t TB, addr string) (host, port string) {
 	t.Helper()
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 )
 
@@ -45,7 +44,7 @@ type Courier struct {
 
 // StartCourier starts a Courier that ends with the test, on the Maildirs
 // USER/Maildir of a directory.
-func StartCourier(t testing.TB, mail string, users map[string]string) *Courier {
+func StartCourier(t TB, mail string, users map[string]string) *Courier {
 	t.Helper()
 	program, err := needUnpacked("/usr/lib/courier/courier/courierpop3d")
 	if err != nil {

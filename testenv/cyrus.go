@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"testing"
 )
 
 // A Cyrus is a running Cyrus IMAP server of Debian's, of which there is POP3.
@@ -27,7 +26,7 @@ type Cyrus struct {
 // StartCyrus starts a Cyrus that ends with the test, with the passwords of its
 // users. extra is more for its imapd.conf. It has a user of its own for all
 // mail, so that it wants root.
-func StartCyrus(t testing.TB, users map[string]string, extra string) *Cyrus {
+func StartCyrus(t TB, users map[string]string, extra string) *Cyrus {
 	t.Helper()
 	c, err := openCyrus(users, extra)
 	if err != nil {
@@ -50,7 +49,7 @@ func (c *Cyrus) Stop() {
 }
 
 // Deliver delivers a message to a user by Cyrus's own program.
-func (c *Cyrus) Deliver(t testing.TB, user, text string) {
+func (c *Cyrus) Deliver(t TB, user, text string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

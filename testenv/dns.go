@@ -5,7 +5,6 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"testing"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
@@ -23,7 +22,7 @@ type DNS struct {
 }
 
 // StartDNS starts a name server, which ends with the test.
-func StartDNS(t testing.TB) *DNS {
+func StartDNS(t TB) *DNS {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {

@@ -23,5 +23,5 @@
 // its death, and a watchdog that reads from a pipe removes what is left.
 //
 // What is missing on the machine fails the test with the apt-get line that
-// helps. Only tests import this package.
+// helps. Only tests and testenv/bench import this package.
 package testenv

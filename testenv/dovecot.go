@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +11,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
-	"testing"
 )
 
 // A Dovecot is a running Dovecot of Debian's, a POP3 and IMAP server.
@@ -37,12 +37,14 @@ type DovecotConfig struct {
 	Keytab, Krb5Conf string
 	// Principals are who may act as a user, by user name, separated by commas.
 	Principals map[string]string
+	// Log is the file that it logs to; "": the end of it is for [Dovecot.Log].
+	Log string
 	// Extra is more configuration, such as "pop3_uidl_format = %g\n".
 	Extra string
 }
 
 // StartDovecot starts a Dovecot that ends with the test.
-func StartDovecot(t testing.TB, c DovecotConfig) *Dovecot {
+func StartDovecot(t TB, c DovecotConfig) *Dovecot {
 	t.Helper()
 	d, err := openDovecot(c)
 	if err != nil {
@@ -64,6 +66,9 @@ func (d *Dovecot) Stop() {
 		d.watchdog = nil
 	}
 }
+
+// Pid returns the process of the server that has started all others.
+func (d *Dovecot) Pid() int { return d.server.cmd.Process.Pid }
 
 // Pids returns the processes of the server: the master and all that it has
 // started.
@@ -102,8 +107,11 @@ func (d *Dovecot) start(ctx context.Context, c DovecotConfig) (err error) {
 	if err != nil {
 		return err
 	}
-	n := &native{dir: d.dir}
-	addr, err := n.start(ctx, "starting up for", 3, func(addr []string) *exec.Cmd {
+	n, ready := &native{dir: d.dir}, "starting up for"
+	if c.Log != "" {
+		ready = ""
+	}
+	addr, err := n.start(ctx, ready, 3, func(addr []string) *exec.Cmd {
 		_ = os.WriteFile(d.path("dovecot.conf"), []byte(d.conf(addr, owner, c)), 0o600) // Dovecot tells
 		return exec.Command(find("dovecot"), "-F", "-c", d.path("dovecot.conf"))
 	})
@@ -158,7 +166,8 @@ func (d *Dovecot) conf(addr []string, owner owner, c DovecotConfig) string {
 		host, port, _ := net.SplitHostPort(addr)
 		return fmt.Sprintf("  inet_listener %s {\n    address = %s\n    port = %s\n    ssl = %s\n  }\n", name, host, port, tls)
 	}
-	return strings.NewReplacer("$DIR", d.dir, "$MAIL", c.Mail, "$INTERNAL", internal, "$LOGIN", login,
+	log := cmp.Or(c.Log, "/dev/stderr")
+	return strings.NewReplacer("$DIR", d.dir, "$OUT", log, "$MAIL", c.Mail, "$INTERNAL", internal, "$LOGIN", login,
 		"$UID", fmt.Sprint(owner.uid), "$GID", fmt.Sprint(owner.gid)).Replace(dovecotConf) + chroot +
 		"service pop3-login {\n" + listener("pop3", addr[0], "no") + listener("pop3s", addr[1], "yes") + "}\n" +
 		"service imap-login {\n" + listener("imap", addr[2], "no") + "  inet_listener imaps {\n    port = 0\n  }\n}\n" + c.gssapi() + c.Extra
@@ -179,7 +188,7 @@ func (c *DovecotConfig) gssapi() string {
 
 const dovecotConf = `base_dir = $DIR/run
 state_dir = $DIR/state
-log_path = /dev/stderr
+log_path = $OUT
 protocols = pop3 imap
 default_internal_user = $INTERNAL
 default_internal_group = 

@@ -7,13 +7,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"testing"
 )
 
 // Exim has a real Exim of Debian's deliver a message by a pipe transport, whose
 // further options are given, as the user mail, and returns its log. Recipients
 // are those of the users called names. Only root can run it.
-func Exim(t testing.TB, transport string, names []string, sender, text string, to ...string) (log string) {
+func Exim(t TB, transport string, names []string, sender, text string, to ...string) (log string) {
 	t.Helper()
 	root, err := agentRoot("/usr/sbin/exim4")
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"testing"
 	"time"
 )
 
@@ -32,7 +31,7 @@ type Fault struct {
 
 // Proxy listens on the loopback interface and passes each connection on to
 // target through the fault. It ends with the test.
-func (f Fault) Proxy(t testing.TB, target string) (addr string) {
+func (f Fault) Proxy(t TB, target string) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -15,7 +15,6 @@ import (
 	"net/http/httptest"
 	"slices"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -60,7 +59,7 @@ type issuerKey struct {
 }
 
 // NewIssuer starts an issuer of the test's own whose certificate ca signs.
-func NewIssuer(t testing.TB, ca *CA) *Issuer {
+func NewIssuer(t TB, ca *CA) *Issuer {
 	t.Helper()
 	i := &Issuer{over: make(chan struct{}), tokens: map[string]map[string]any{}, requests: map[string]int{}}
 	for _, algorithm := range []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.EdDSA, jose.ES256} {
@@ -82,7 +81,7 @@ func (i *Issuer) Host() string { return i.server.Listener.Addr().String() }
 
 // Rotate publishes a new key, with which tokens by ES256 are signed from now
 // on, and withdraws the one before unless keep.
-func (i *Issuer) Rotate(t testing.TB, keep bool) {
+func (i *Issuer) Rotate(t TB, keep bool) {
 	t.Helper()
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -93,7 +92,7 @@ func (i *Issuer) Rotate(t testing.TB, keep bool) {
 }
 
 // addKey makes a key; who calls it once the issuer runs has locked i.
-func (i *Issuer) addKey(t testing.TB, algorithm jose.SignatureAlgorithm) {
+func (i *Issuer) addKey(t TB, algorithm jose.SignatureAlgorithm) {
 	t.Helper()
 	var private crypto.Signer
 	var err error
@@ -127,7 +126,7 @@ func (i *Issuer) claims(user, scope string) map[string]any {
 
 // Token returns a token with the claims of [Issuer.Claims], changed as change
 // says: nil removes one.
-func (i *Issuer) Token(t testing.TB, change map[string]any) string {
+func (i *Issuer) Token(t TB, change map[string]any) string {
 	t.Helper()
 	claims := i.Claims()
 	for name, v := range change {
@@ -140,7 +139,7 @@ func (i *Issuer) Token(t testing.TB, change map[string]any) string {
 
 // Sign signs claims, which may be any JSON, by the issuer's key for an algorithm,
 // under a header to which alg and kid are added.
-func (i *Issuer) Sign(t testing.TB, algorithm string, header map[string]any, claims any) string {
+func (i *Issuer) Sign(t TB, algorithm string, header map[string]any, claims any) string {
 	t.Helper()
 	i.mu.Lock()
 	defer i.mu.Unlock()

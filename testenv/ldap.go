@@ -2,7 +2,6 @@ package testenv
 
 import (
 	"context"
-	"testing"
 )
 
 // An LDAP is a running OpenLDAP server that holds dc=example,dc=test.
@@ -30,7 +29,7 @@ const (
 )
 
 // LDAP returns the world's directory server, which starts at the first call.
-func (w *World) LDAP(t testing.TB) *LDAP {
+func (w *World) LDAP(t TB) *LDAP {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

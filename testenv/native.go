@@ -83,7 +83,8 @@ func (n *native) startLDAP(ctx context.Context, env []string) (*LDAP, error) {
 	}, nil
 }
 
-// start runs a server on free ports and returns its addresses. The ports are
+// start runs a server on free ports and returns its addresses, once it has said
+// that it is ready or, where ready is empty, listens at all of them. The ports are
 // free when they are chosen, which somebody else may see as well: a server
 // that ends at once gets other ports.
 func (n *native) start(ctx context.Context, ready string, ports int, command func(addr []string) *exec.Cmd) ([]string, error) {
@@ -94,6 +95,9 @@ func (n *native) start(ctx context.Context, ready string, ports int, command fun
 			return nil, err
 		}
 		p, err := startProcess(ctx, command(addr), ready)
+		if err == nil && ready == "" {
+			err = p.awaitTCP(ctx, addr)
+		}
 		if err == nil {
 			n.servers = append(n.servers, p)
 			return addr, nil

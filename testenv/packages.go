@@ -5,7 +5,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"testing"
 )
 
 // packages names the Debian package of each program that the world is made
@@ -20,6 +19,7 @@ var packages = map[string]string{
 	"slapd":        "slapd",
 	"slapadd":      "slapd",
 	"ldapsearch":   "ldap-utils",
+	"ldapadd":      "ldap-utils",
 	"samba":        "samba-ad-dc samba-ad-provision",
 	"samba-tool":   "samba-ad-dc samba-ad-provision",
 	"ldbmodify":    "ldb-tools",
@@ -48,7 +48,7 @@ var packages = map[string]string{
 // Need returns the path of a program, looking in the system's directories
 // only and in the sbin ones as well, which users seldom have in PATH. A
 // program that is not there fails the test with the command that installs it.
-func Need(t testing.TB, program string) string {
+func Need(t TB, program string) string {
 	t.Helper()
 	if path := find(program); path != "" {
 		return path

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"testing"
 	"time"
 )
 
@@ -33,7 +32,7 @@ type PostfixConfig struct {
 }
 
 // StartPostfix starts a Postfix that ends with the test. Only root can.
-func StartPostfix(t testing.TB, c PostfixConfig) *Postfix {
+func StartPostfix(t TB, c PostfixConfig) *Postfix {
 	t.Helper()
 	p, err := openPostfix(c)
 	if err != nil {
@@ -47,7 +46,7 @@ func StartPostfix(t testing.TB, c PostfixConfig) *Postfix {
 func (p *Postfix) Log() string { return p.server.log.String() }
 
 // Await waits until the log says text so many times.
-func (p *Postfix) Await(t testing.TB, text string, times int) {
+func (p *Postfix) Await(t TB, text string, times int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -5,12 +5,11 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"testing"
 )
 
 // Kadmin runs one kadmin command in the database of a realm and returns what
 // it printed.
-func (w *World) Kadmin(t testing.TB, realm, query string) string {
+func (w *World) Kadmin(t TB, realm, query string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -34,7 +33,7 @@ func (w *World) kadmin(ctx context.Context, realm, query string) (string, error)
 
 // AddUser makes a user in EXAMPLE.TEST with a password that [World.Password]
 // knows. Flags are addprinc's, such as "-maxlife 5s".
-func (w *World) AddUser(t testing.TB, name string, flags ...string) {
+func (w *World) AddUser(t TB, name string, flags ...string) {
 	t.Helper()
 	w.Kadmin(t, Realm, fmt.Sprintf("addprinc -pw %s %s %s", w.Password(name), strings.Join(flags, " "), name))
 }
@@ -47,7 +46,7 @@ func (w *World) AddUser(t testing.TB, name string, flags ...string) {
 // gives such a ticket an AES session key when the client permits no other
 // ([World.Ticket]), and an RC4 one when the client prefers it
 // ([World.WeakTicket]).
-func (w *World) AddService(t testing.TB, name string, enctypes ...string) string {
+func (w *World) AddService(t TB, name string, enctypes ...string) string {
 	t.Helper()
 	keys := ""
 	for i, etype := range enctypes {
@@ -65,7 +64,7 @@ func (w *World) AddService(t testing.TB, name string, enctypes ...string) string
 
 // ExportKeytab returns a new keytab, of mode 0600, with the present keys of
 // principals of EXAMPLE.TEST.
-func (w *World) ExportKeytab(t testing.TB, principals ...string) string {
+func (w *World) ExportKeytab(t TB, principals ...string) string {
 	t.Helper()
 	file := w.path(".keytab")
 	w.export(t, file, principals)
@@ -76,7 +75,7 @@ func (w *World) ExportKeytab(t testing.TB, principals ...string) string {
 // anew by renaming, as an administrator's tool would. With keepOld the KDC
 // and the keytab hold the former keys too, as during a change-over; tickets
 // already given out then stay good.
-func (w *World) Rotate(t testing.TB, keytab, service string, keepOld bool) {
+func (w *World) Rotate(t TB, keytab, service string, keepOld bool) {
 	t.Helper()
 	flag := ""
 	if keepOld {
@@ -87,7 +86,7 @@ func (w *World) Rotate(t testing.TB, keytab, service string, keepOld bool) {
 }
 
 // export writes the keys of principals to file, atomically.
-func (w *World) export(t testing.TB, file string, principals []string) {
+func (w *World) export(t TB, file string, principals []string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -25,9 +25,9 @@ type process struct {
 	err  error         // how; read after done
 }
 
-// startProcess runs cmd and returns when a line of its standard error
-// contains ready. A process that ends or says nothing until ctx is done is an
-// error, which holds what it did say.
+// startProcess runs cmd and returns when a line of its standard error contains
+// ready, at once where that is empty. A process that ends or says nothing until
+// ctx is done is an error, which holds what it did say.
 func startProcess(ctx context.Context, cmd *exec.Cmd, ready string) (*process, error) {
 	p := &process{cmd: cmd, log: newLineLog(ready), done: make(chan struct{})}
 	cmd.Stderr, cmd.Stdout = p.log, p.log
@@ -91,7 +91,12 @@ type lineLog struct {
 const logLimit = 64 << 10
 
 func newLineLog(want string) *lineLog {
-	return &lineLog{want: want, ready: make(chan struct{})}
+	l := &lineLog{want: want, ready: make(chan struct{})}
+	if want == "" {
+		l.seen = true
+		close(l.ready)
+	}
+	return l
 }
 
 // Write adds output and never fails.

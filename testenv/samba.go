@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
-	"testing"
 )
 
 // Names of the Active Directory domain, and the password of who may search it.
@@ -69,7 +68,7 @@ type sharedSamba struct {
 // and makes it at the first call, which takes some ten seconds. It ends with
 // the binary, by [M]. It listens on ports below 1024 and gives away files, so
 // that it wants root.
-func StartSamba(t testing.TB) *Samba {
+func StartSamba(t TB) *Samba {
 	t.Helper()
 	controller.once.Do(func() { controller.samba, controller.err = openSamba() })
 	if controller.err != nil {

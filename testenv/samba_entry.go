@@ -8,20 +8,19 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"testing"
 	"unicode/utf16"
 )
 
 // Modify applies LDIF change records (RFC 2849) to the domain, with all rights.
 // A line such as "password: secret" gives the entry that password.
-func (s *Samba) Modify(t testing.TB, ldif string) {
+func (s *Samba) Modify(t TB, ldif string) {
 	t.Helper()
 	s.do(t, func(ctx context.Context) error { return s.modify(ctx, ldif) })
 }
 
 // AddUser makes a user with the password that [Clients.Password] knows and with
 // further lines of LDIF, such as "mail: x@example.test", and returns the DN.
-func (s *Samba) AddUser(t testing.TB, name string, lines ...string) string {
+func (s *Samba) AddUser(t TB, name string, lines ...string) string {
 	t.Helper()
 	dn := "CN=" + name + "," + SambaPeopleDN
 	s.add(t, dn, append([]string{"objectClass: user", "sAMAccountName: " + name, "userAccountControl: 512",
@@ -30,7 +29,7 @@ func (s *Samba) AddUser(t testing.TB, name string, lines ...string) string {
 }
 
 // AddGroup makes a group of the members whose DNs are given and returns its DN.
-func (s *Samba) AddGroup(t testing.TB, name string, members ...string) string {
+func (s *Samba) AddGroup(t TB, name string, members ...string) string {
 	t.Helper()
 	dn := "CN=" + name + "," + SambaGroupsDN
 	lines := []string{"objectClass: group", "sAMAccountName: " + name}
@@ -42,7 +41,7 @@ func (s *Samba) AddGroup(t testing.TB, name string, members ...string) string {
 }
 
 // add makes an entry, which goes with the test, so that it can run again.
-func (s *Samba) add(t testing.TB, dn string, lines []string) {
+func (s *Samba) add(t TB, dn string, lines []string) {
 	t.Helper()
 	s.Modify(t, "dn: "+dn+"\nchangetype: add\n"+strings.Join(lines, "\n")+"\n")
 	t.Cleanup(func() { s.Modify(t, "dn: "+dn+"\nchangetype: delete\n") })
@@ -51,7 +50,7 @@ func (s *Samba) add(t testing.TB, dn string, lines []string) {
 // Enterprise is [Clients.Kinit] by a user principal name, which need not be of
 // the realm (RFC 6806 §5), with the password of the user that it names. With
 // "-C" among args the ticket is the user's, else that name's.
-func (s *Samba) Enterprise(t testing.TB, upn, user string, args ...string) string {
+func (s *Samba) Enterprise(t TB, upn, user string, args ...string) string {
 	t.Helper()
 	cache := s.path(".ccache")
 	s.do(t, func(ctx context.Context) error {
@@ -62,7 +61,7 @@ func (s *Samba) Enterprise(t testing.TB, upn, user string, args ...string) strin
 
 // ExportKeytab returns a new keytab, of mode 0600, with the keys of the
 // principals, users' or services'.
-func (s *Samba) ExportKeytab(t testing.TB, principals ...string) string {
+func (s *Samba) ExportKeytab(t TB, principals ...string) string {
 	t.Helper()
 	file := s.path(".keytab")
 	s.do(t, func(ctx context.Context) error { return s.exportKeytab(ctx, file, principals...) })
@@ -70,7 +69,7 @@ func (s *Samba) ExportKeytab(t testing.TB, principals ...string) string {
 }
 
 // do runs op, when the test cleans up too.
-func (s *Samba) do(t testing.TB, op func(context.Context) error) {
+func (s *Samba) do(t TB, op func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 	defer cancel()

@@ -6,13 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"testing"
 )
 
 // Sendauth compiles sendauth/sendauth.c, a KPOP client on MIT's own libkrb5,
 // and returns the program. The head of its source describes its options;
 // [Clients.RunSendauth] runs it.
-func Sendauth(t testing.TB) string {
+func Sendauth(t TB) string {
 	t.Helper()
 	return compile(t, "sendauth")
 }
@@ -20,7 +19,7 @@ func Sendauth(t testing.TB) string {
 // Recvauth compiles sendauth/recvauth.c, the smallest KPOP server on MIT's
 // libkrb5, starts it with a keytab and returns its address. It expects the
 // application version KPOPV1.0 and lives as long as the test.
-func (w *World) Recvauth(t testing.TB, keytab string) string {
+func (w *World) Recvauth(t TB, keytab string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -38,7 +37,7 @@ func (w *World) Recvauth(t testing.TB, keytab string) string {
 // Acceptor compiles sendauth/acceptor.c, which accepts tickets by MIT's own
 // libraries, and returns the program. The head of its source describes it;
 // [RunAcceptor] runs it.
-func Acceptor(t testing.TB) string {
+func Acceptor(t TB) string {
 	t.Helper()
 	return compile(t, "acceptor")
 }
@@ -47,7 +46,7 @@ func Acceptor(t testing.TB) string {
 // over a file of what clients send, with an empty replay cache of its own. It
 // returns how many it accepted, and the seconds by the clock and of a processor
 // that they took.
-func RunAcceptor(t testing.TB, program, kind, keytab, file string) (n int, wall, cpu float64) {
+func RunAcceptor(t TB, program, kind, keytab, file string) (n int, wall, cpu float64) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), clientPatience)
 	defer cancel()
@@ -63,7 +62,7 @@ func RunAcceptor(t testing.TB, program, kind, keytab, file string) (n int, wall,
 }
 
 // compile compiles a C program of this package against libkrb5.
-func compile(t testing.TB, name string) string {
+func compile(t TB, name string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -87,7 +86,7 @@ func compile(t testing.TB, name string) string {
 // RunSendauth runs the program that [Sendauth] returned against an address.
 // The flags are its options, service such as "pop/localhost", and input the
 // POP3 lines to send.
-func (c *Clients) RunSendauth(t testing.TB, program, cache, addr, service, input string, flags ...string) Result {
+func (c *Clients) RunSendauth(t TB, program, cache, addr, service, input string, flags ...string) Result {
 	t.Helper()
 	host, port := splitAddr(t, addr)
 	argv := append([]string{program}, flags...)

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -33,7 +32,7 @@ func (c *Clients) Password(principal string) string {
 // Kinit gets a ticket-granting ticket for a user with kinit(1), to which args
 // are handed, and returns the credentials cache, a file. The realm is the home
 // realm unless the principal names another.
-func (c *Clients) Kinit(t testing.TB, principal string, args ...string) string {
+func (c *Clients) Kinit(t TB, principal string, args ...string) string {
 	t.Helper()
 	Need(t, "kinit")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -53,7 +52,7 @@ func (c *Clients) kinit(ctx context.Context, cache, principal, password string, 
 
 // Ticket gets a ticket for a service, such as "pop/localhost", into a cache
 // with kvno(1) and returns the version of the key that the ticket is for.
-func (c *Clients) Ticket(t testing.TB, cache, service string) int {
+func (c *Clients) Ticket(t TB, cache, service string) int {
 	t.Helper()
 	kvno, err := c.ticket(t, c.Env(cache), service)
 	if err != nil {
@@ -64,7 +63,7 @@ func (c *Clients) Ticket(t testing.TB, cache, service string) int {
 
 // WeakTicket is Ticket by a client that likes RC4 best: from a service that
 // has an RC4 key it gets an RC4 session key.
-func (w *World) WeakTicket(t testing.TB, cache, service string) int {
+func (w *World) WeakTicket(t TB, cache, service string) int {
 	t.Helper()
 	kvno, err := w.ticket(t, append(w.Env(cache), "KRB5_CONFIG="+w.WeakConf), service)
 	if err != nil {
@@ -73,7 +72,7 @@ func (w *World) WeakTicket(t testing.TB, cache, service string) int {
 	return kvno
 }
 
-func (c *Clients) ticket(t testing.TB, env []string, service string) (int, error) {
+func (c *Clients) ticket(t TB, env []string, service string) (int, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -111,7 +110,7 @@ func (c *Clients) Env(cache string) []string {
 // out so long ago, for so long a life. A life shorter than ago makes an
 // expired ticket, which clients refuse to use; the one that [Sendauth]
 // returns uses it when told to (-stale).
-func (w *World) PastTicket(t testing.TB, user, service string, ago, life time.Duration) string {
+func (w *World) PastTicket(t TB, user, service string, ago, life time.Duration) string {
 	t.Helper()
 	Need(t, "faketime")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

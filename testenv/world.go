@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"testing"
 )
 
 // The realms of every world.
@@ -76,7 +75,7 @@ var shared struct {
 // the first call. KPOPD_TESTENV says where its servers run: native, which is
 // the default, or docker. It ends with the binary; a binary whose tests look
 // for leaked goroutines ends it with [M].
-func Start(t testing.TB) *World {
+func Start(t TB) *World {
 	t.Helper()
 	shared.once.Do(func() {
 		backend := Backend(os.Getenv("KPOPD_TESTENV"))
@@ -92,7 +91,7 @@ func Start(t testing.TB) *World {
 }
 
 // New returns a world of the test's own, which ends with the test.
-func New(t testing.TB, backend Backend) *World {
+func New(t TB, backend Backend) *World {
 	t.Helper()
 	w, err := open(backend)
 	if err != nil {

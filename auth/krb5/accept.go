@@ -40,6 +40,7 @@ type exchange struct {
 	service Principal
 	opened  Key // the key that opened the ticket
 	inner   encTicketPart
+	session baseKey
 	client  Principal
 	proof   authenticatorMsg
 	pac     pacInfo
@@ -100,7 +101,7 @@ func (x *exchange) checkRequest() error {
 // checkEnctypes judges the outer enctypes, and that the ciphertexts are long
 // enough for them.
 func (x *exchange) checkEnctypes() error {
-	for _, e := range []types.EncryptedData{x.ticket.EncPart, x.req.Authenticator} {
+	for _, e := range [...]*types.EncryptedData{&x.ticket.EncPart, &x.req.Authenticator} {
 		if !x.permits(e.EType) {
 			return causeWeakEtype.refuse("enctype %d", e.EType)
 		}
@@ -204,7 +205,7 @@ func (x *exchange) checkAddresses() error {
 }
 
 func (x *exchange) openAuthenticator() error {
-	plain, err := unseal(x.inner.Key, keyusage.AP_REQ_AUTHENTICATOR, x.req.Authenticator)
+	plain, err := x.unsealAuthenticator()
 	if err != nil {
 		return causeBadIntegrity.refuse("authenticator")
 	}
@@ -215,6 +216,18 @@ func (x *exchange) openAuthenticator() error {
 		return causeBadVersion.refuse("authenticator-vno %d", x.proof.VNO)
 	}
 	return nil
+}
+
+// unsealAuthenticator opens it with the session key, whose enctype it has.
+func (x *exchange) unsealAuthenticator() (plain []byte, err error) {
+	if x.session, err = newBaseKey(x.inner.Key); err != nil {
+		return nil, err
+	}
+	keys, err := x.session.sealKeys(keyusage.AP_REQ_AUTHENTICATOR)
+	if err != nil {
+		return nil, err
+	}
+	return keys.open(x.req.Authenticator.Cipher)
 }
 
 // checkMatch compares the client in the authenticator with the client in the
@@ -267,6 +280,7 @@ func (x *exchange) context() *Context {
 		SessionKey: x.inner.Key,
 		Subkey:     x.proof.Subkey,
 		Checksum:   x.proof.Cksum,
+		session:    x.session,
 		ctime:      x.proof.CTime,
 		cusec:      x.proof.Cusec,
 	}

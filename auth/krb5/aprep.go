@@ -22,15 +22,13 @@ func (c *Context) APRep(subkey *types.EncryptionKey, seq *uint32) ([]byte, error
 	if seq != nil {
 		part.Seq = new(big.Int).SetUint64(uint64(*seq))
 	}
-	plain, err := part.marshal()
-	if err != nil {
-		return nil, fmt.Errorf("krb5: encode AP-REP: %w", err)
-	}
-	sealed, err := seal(c.SessionKey, keyusage.AP_REP_ENCPART, 0, plain)
+	keys, err := c.session.sealKeys(keyusage.AP_REP_ENCPART)
 	if err != nil {
 		return nil, fmt.Errorf("krb5: seal AP-REP: %w", err)
 	}
-	return apRepMsg{PVNO: kerberosVersion, MsgType: msgtype.KRB_AP_REP, EncPart: sealed}.marshal()
+	rep := apRepMsg{PVNO: kerberosVersion, MsgType: msgtype.KRB_AP_REP,
+		EncPart: types.EncryptedData{EType: c.SessionKey.KeyType, Cipher: keys.seal(part.marshal())}}
+	return rep.marshal(), nil
 }
 
 // String names the parties of the context without its keys, and so does every

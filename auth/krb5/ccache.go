@@ -48,6 +48,25 @@ func LoadCCache(name string) (*CCache, error) {
 // ticket for it that the cache holds, bound to p's connection to it where that
 // is TLS (RFC 5929 §4). No KDC is asked.
 func (c *CCache) Start(_ context.Context, service, host string, p auth.Peer) (*Initiator, error) {
+	t, err := c.ticket(service, host)
+	if err != nil {
+		return nil, err
+	}
+	return initiate(t, p), nil
+}
+
+// Request returns a fresh AP-REQ for a service on a host, which asks for mutual
+// authentication, as a client of sendauth sends it. No KDC is asked.
+func (c *CCache) Request(service, host string) ([]byte, error) {
+	t, err := c.ticket(service, host)
+	if err != nil {
+		return nil, err
+	}
+	return t.Request(RequestOptions{Options: RequestMutual})
+}
+
+// ticket returns the ticket for a service that the cache holds.
+func (c *CCache) ticket(service, host string) (*Ticket, error) {
 	expired := false
 	for _, t := range c.tickets {
 		name := t.Service.Components
@@ -55,7 +74,7 @@ func (c *CCache) Start(_ context.Context, service, host string, p auth.Peer) (*I
 			continue
 		}
 		if expired = !time.Now().Before(t.End); !expired {
-			return initiate(t, p), nil
+			return t, nil
 		}
 	}
 	if expired {

@@ -37,6 +37,8 @@ const (
 	cfxConfounder = 16
 )
 
+var zeroIV = make([]byte, aes.BlockSize)
+
 var errWrapToken = errors.New("bad wrap token")
 
 // A cfx makes and opens the Wrap tokens of one established context, in the
@@ -44,6 +46,7 @@ var errWrapToken = errors.New("bad wrap token")
 // travel in one TCP stream. It is not safe for concurrent use.
 type cfx struct {
 	kind             *cfxKind
+	base             baseKey
 	send, recv       cfxKeys
 	sendFlag         byte // of the direction and of the key
 	recvFlag         byte
@@ -60,10 +63,9 @@ type cfxKind struct {
 }
 
 // cfxKeys are the derived keys of one direction (RFC 3961 §5.3): for checksums
-// of tokens that are not encrypted, and once [cfx.prepare] was called for
-// encryption and its integrity. Most contexts never encrypt.
+// of tokens that are not encrypted, once there is one, and for encryption and its
+// integrity, once [cfx.prepare] was called. Most contexts never encrypt.
 type cfxKeys struct {
-	key    []byte // from which they are derived
 	usage  uint32
 	kc, ki hash.Hash
 	ke     cipher.Block
@@ -91,23 +93,19 @@ func cfxKindOf(etype int32) *cfxKind {
 // newCFX returns the acceptor's side of a context. subkey: key is one that the
 // acceptor asserted (RFC 4121 §4.2.2).
 func newCFX(key types.EncryptionKey, subkey bool, sendSeq, recvSeq uint32) (*cfx, error) {
-	kind := cfxKindOf(key.KeyType)
-	if kind == nil { // RC4 and 3DES use the token formats of RFC 1964 and RFC 4757
+	if cfxKindOf(key.KeyType) == nil { // RC4 and 3DES use the token formats of RFC 1964 and RFC 4757
 		return nil, fmt.Errorf("no wrap tokens for enctype %d", key.KeyType)
 	}
-	if !wellFormedKey(key) {
-		return nil, errKeyLength
+	base, err := newBaseKey(key)
+	if err != nil {
+		return nil, err
 	}
-	c := &cfx{kind: kind, sendSeq: uint64(sendSeq), recvSeq: uint64(recvSeq), sendFlag: cfxSentByAcceptor}
+	c := &cfx{kind: base.kind, base: base, sendSeq: uint64(sendSeq), recvSeq: uint64(recvSeq), sendFlag: cfxSentByAcceptor}
 	if subkey {
 		c.sendFlag |= cfxAcceptorSubkey
 		c.recvFlag |= cfxAcceptorSubkey
 	}
-	c.send = cfxKeys{key: key.KeyValue, usage: usageAcceptorSeal}
-	c.recv = cfxKeys{key: key.KeyValue, usage: usageInitiatorSeal}
-	for _, d := range []*cfxKeys{&c.send, &c.recv} {
-		d.kc = hmac.New(kind.hash, kind.derive(d.key, d.usage, deriveKc))
-	}
+	c.send.usage, c.recv.usage = usageAcceptorSeal, usageInitiatorSeal
 	return c, nil
 }
 
@@ -129,12 +127,22 @@ func (c *cfx) prepare() error {
 			continue
 		}
 		var err error
-		if d.ke, err = aes.NewCipher(c.kind.derive(d.key, d.usage, deriveKe)); err != nil {
+		if d.ke, err = c.base.encryption(d.usage); err != nil {
 			return err
 		}
-		d.ki = hmac.New(c.kind.hash, c.kind.derive(d.key, d.usage, deriveKi))
+		d.ki = c.base.hmac(d.usage, deriveKi)
 	}
 	return nil
+}
+
+// checksum is the checksum of a token of one direction that is not encrypted.
+func (c *cfx) checksum(d *cfxKeys, parts ...[]byte) []byte {
+	if d.kc == nil {
+		d.kc = c.base.hmac(d.usage, deriveKc)
+	} else {
+		d.kc.Reset()
+	}
+	return c.kind.mac(d.kc, parts...)
 }
 
 // overhead is by how much a token is longer than what it wraps.
@@ -159,7 +167,7 @@ func (c *cfx) wrap(plain []byte, seal bool) []byte {
 	}
 	// RFC 4121 §4.2.4: the checksum is over the data and the header, in which
 	// EC and RRC are zero.
-	mac := c.kind.mac(c.send.kc, plain, token)
+	mac := c.checksum(&c.send, plain, token)
 	binary.BigEndian.PutUint16(token[4:], uint16(len(mac)))
 	return append(append(token, plain...), mac...)
 }
@@ -170,6 +178,7 @@ func (c *cfx) seal(header, plain []byte) []byte {
 	token := append(header, make([]byte, cfxConfounder)...)
 	rand.Read(token[cfxHeaderSize:])
 	token = append(append(token, plain...), header...)
+	c.send.ki.Reset()
 	return append(token, c.kind.encrypt(c.send.ke, c.send.ki, token[cfxHeaderSize:])...)
 }
 
@@ -207,7 +216,7 @@ func (c *cfx) verify(h cfxHeader, body []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: length", errWrapToken)
 	}
 	h.ec, h.rrc = 0, 0
-	if !hmac.Equal(c.kind.mac(c.recv.kc, body[:n], h.append(nil)), body[n:]) {
+	if !hmac.Equal(c.checksum(&c.recv, body[:n], h.append(nil)), body[n:]) {
 		return nil, fmt.Errorf("%w: checksum", errWrapToken)
 	}
 	return body[:n:n], nil
@@ -227,6 +236,7 @@ func (c *cfx) unseal(h cfxHeader, body []byte) ([]byte, error) {
 	inner := body[:n]
 	h.rrc = 0
 	end := n - cfxHeaderSize
+	c.recv.ki.Reset()
 	whole := c.kind.decrypt(c.recv.ke, c.recv.ki, inner, body[n:])
 	if !whole || !hmac.Equal(inner[end:], h.append(nil)) {
 		return nil, fmt.Errorf("%w: integrity", errWrapToken)
@@ -261,11 +271,12 @@ func (k *cfxKind) decrypt(ke cipher.Block, ki hash.Hash, inner, mac []byte) bool
 // cipherMAC is the integrity check where it covers an IV, which is all zero
 // here, and the ciphertext.
 func (k *cfxKind) cipherMAC(h hash.Hash, cipher []byte) []byte {
-	return k.mac(h, make([]byte, aes.BlockSize), cipher)
+	return k.mac(h, zeroIV, cipher)
 }
 
+// mac takes a hash that is new or reset. To reset one that is used once would
+// cost more than its use.
 func (k *cfxKind) mac(h hash.Hash, parts ...[]byte) []byte {
-	h.Reset()
 	for _, p := range parts {
 		h.Write(p)
 	}

@@ -20,7 +20,7 @@ var micFiller = bytes.Repeat([]byte{0xff}, 5)
 func (c *cfx) mic(data []byte) []byte {
 	token := micHeader(c.sendFlag, c.sendSeq)
 	c.sendSeq++
-	return append(token, c.micSum(c.send.key, usageAcceptorSign, data, token)...)
+	return append(token, c.micSum(usageAcceptorSign, data, token)...)
 }
 
 // verifyMIC checks the peer's next token, which must be one about data.
@@ -29,7 +29,7 @@ func (c *cfx) verifyMIC(token, data []byte) error {
 	if len(token) != len(header)+c.kind.macSize || !bytes.Equal(token[:len(header)], header) {
 		return fmt.Errorf("%w: MIC", errWrapToken)
 	}
-	if !hmac.Equal(c.micSum(c.recv.key, usageInitiatorSign, data, header), token[len(header):]) {
+	if !hmac.Equal(c.micSum(usageInitiatorSign, data, header), token[len(header):]) {
 		return fmt.Errorf("%w: MIC", errWrapToken)
 	}
 	c.recvSeq++
@@ -42,6 +42,6 @@ func micHeader(flags byte, seq uint64) []byte {
 }
 
 // micSum is over the data and the header (RFC 4121 §4.2.4).
-func (c *cfx) micSum(key []byte, usage uint32, data, header []byte) []byte {
-	return c.kind.mac(hmac.New(c.kind.hash, c.kind.derive(key, usage, deriveKc)), data, header)
+func (c *cfx) micSum(usage uint32, data, header []byte) []byte {
+	return c.kind.mac(c.base.hmac(usage, deriveKc), data, header)
 }

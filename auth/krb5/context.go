@@ -29,8 +29,9 @@ type Context struct {
 	// Checksum is the authenticator's; its CksumType is 0 where there is none.
 	Checksum types.Checksum
 
-	ctime time.Time
-	cusec int
+	session baseKey // of SessionKey
+	ctime   time.Time
+	cusec   int
 
 	attempt *auth.Attempt // nil: nobody counts
 }

@@ -14,36 +14,42 @@ import (
 // ctsTail returns where the last block of n octets begins, whole or not.
 func ctsTail(n int) int { return (n - 1) / aes.BlockSize * aes.BlockSize }
 
+// twoBlocks returns two blocks of zeros.
+func twoBlocks() (a, b []byte) {
+	both := make([]byte, 2*aes.BlockSize)
+	return both[:aes.BlockSize], both[aes.BlockSize:]
+}
+
 // ctsEncrypt encrypts b, which is at least a block, in place. One block alone
 // has nothing to steal from.
 func ctsEncrypt(block cipher.Block, b []byte) {
-	var iv, last [aes.BlockSize]byte
+	iv, last := twoBlocks()
 	at := ctsTail(len(b))
 	if at == 0 {
 		block.Encrypt(b, b)
 		return
 	}
-	cipher.NewCBCEncrypter(block, iv[:]).CryptBlocks(b[:at], b[:at])
+	cipher.NewCBCEncrypter(block, iv).CryptBlocks(b[:at], b[:at])
 	stolen := b[at-aes.BlockSize : at]
-	copy(last[:], b[at:])
-	subtle.XORBytes(last[:], last[:], stolen)
-	block.Encrypt(last[:], last[:])
+	copy(last, b[at:])
+	subtle.XORBytes(last, last, stolen)
+	block.Encrypt(last, last)
 	copy(b[at:], stolen)
-	copy(stolen, last[:])
+	copy(stolen, last)
 }
 
 // ctsDecrypt decrypts b, which is at least a block, in place.
 func ctsDecrypt(block cipher.Block, b []byte) {
-	var iv, last [aes.BlockSize]byte
+	iv, last := twoBlocks()
 	at := ctsTail(len(b))
 	if at == 0 {
 		block.Decrypt(b, b)
 		return
 	}
 	stolen := b[at-aes.BlockSize : at]
-	block.Decrypt(last[:], stolen)
-	copy(stolen, last[:])
+	block.Decrypt(last, stolen)
+	copy(stolen, last)
 	n := copy(stolen, b[at:])
 	subtle.XORBytes(b[at:], last[:n], b[at:])
-	cipher.NewCBCDecrypter(block, iv[:]).CryptBlocks(b[:at], b[:at])
+	cipher.NewCBCDecrypter(block, iv).CryptBlocks(b[:at], b[:at])
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jcmturner/gofork/encoding/asn1"
+	"github.com/jcmturner/gokrb5/v8/iana/asnAppTag"
 	"github.com/jcmturner/gokrb5/v8/types"
 	"golang.org/x/crypto/cryptobyte"
 	tags "golang.org/x/crypto/cryptobyte/asn1"
@@ -18,7 +19,7 @@ import (
 
 // decode reads an AP-REQ.
 func (m *apReqMsg) decode(b []byte) error {
-	d := openMessage(b, 14)
+	d := openMessage(b, asnAppTag.APREQ)
 	m.PVNO = d.integer(0)
 	m.MsgType = d.integer(1)
 	m.Options = d.bits(2)
@@ -29,7 +30,7 @@ func (m *apReqMsg) decode(b []byte) error {
 
 // decode reads the part of a ticket that is in the clear.
 func (m *ticketMsg) decode(b []byte) error {
-	d := openMessage(b, 1)
+	d := openMessage(b, asnAppTag.Ticket)
 	m.VNO = d.integer(0)
 	m.Realm = d.text(1)
 	m.SName = d.name(2)
@@ -39,7 +40,7 @@ func (m *ticketMsg) decode(b []byte) error {
 
 // decode reads the part of a ticket that was sealed.
 func (m *encTicketPart) decode(b []byte) error {
-	d := openMessage(b, 3)
+	d := openMessage(b, asnAppTag.EncTicketPart)
 	m.Flags = d.bits(0)
 	m.Key.KeyType, m.Key.KeyValue = d.typed(1)
 	m.CRealm = d.text(2)
@@ -66,7 +67,7 @@ func (m *encTicketPart) decode(b []byte) error {
 
 // decode reads an opened authenticator.
 func (m *authenticatorMsg) decode(b []byte) error {
-	d := openMessage(b, 2)
+	d := openMessage(b, asnAppTag.Authenticator)
 	m.VNO = d.integer(0)
 	m.CRealm = d.text(1)
 	m.CName = d.name(2)
@@ -83,6 +84,29 @@ func (m *authenticatorMsg) decode(b []byte) error {
 	}
 	if d.has(8) {
 		m.AuthData = d.authData(8)
+	}
+	return d.err()
+}
+
+// decode reads an AP-REP.
+func (m *apRepMsg) decode(b []byte) error {
+	d := openMessage(b, asnAppTag.APREP)
+	m.PVNO = d.integer(0)
+	m.MsgType = d.integer(1)
+	m.EncPart = d.encrypted(2)
+	return d.err()
+}
+
+// decode reads the part of an AP-REP that was sealed.
+func (m *encAPRepPart) decode(b []byte) error {
+	d := openMessage(b, asnAppTag.EncAPRepPart)
+	m.CTime = d.time(0)
+	m.Cusec = d.integer(1)
+	if d.has(2) {
+		m.Subkey.KeyType, m.Subkey.KeyValue = d.typed(2)
+	}
+	if d.has(3) {
+		m.Seq = big.NewInt(int64(d.integer(3)))
 	}
 	return d.err()
 }
@@ -179,12 +203,13 @@ func (d *decoder) bits(n uint8) asn1.BitString {
 	return asn1.BitString{Bytes: b[1:], BitLength: (len(b)-1)*8 - int(b[0])}
 }
 
-// time reads a KerberosTime: in UTC and without a fraction (RFC 4120 §5.2.3).
+// kerberosTime is in UTC and without a fraction (RFC 4120 §5.2.3).
+const kerberosTime = "20060102150405Z"
+
 func (d *decoder) time(n uint8) time.Time {
-	const layout = "20060102150405Z"
 	b := d.only(n, tags.GeneralizedTime)
-	t, err := time.Parse(layout, string(b))
-	d.require(err == nil && len(b) == len(layout)) // Parse takes a fraction
+	t, err := time.Parse(kerberosTime, string(b))
+	d.require(err == nil && len(b) == len(kerberosTime)) // Parse takes a fraction
 	return t
 }
 
@@ -193,6 +218,7 @@ func (d *decoder) name(n uint8) (p types.PrincipalName) {
 	inner := d.sequence(n)
 	p.NameType = inner.int32(0)
 	parts := inner.sequence(1)
+	p.NameString = make([]string, 0, 2) // of nearly all there are
 	for !parts.s.Empty() && !parts.failed {
 		var part cryptobyte.String
 		parts.require(parts.s.ReadASN1(&part, tags.GeneralString))

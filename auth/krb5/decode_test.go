@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jcmturner/gofork/encoding/asn1"
 	"github.com/jcmturner/gokrb5/v8/iana/asnAppTag"
 	"github.com/jcmturner/gokrb5/v8/types"
 )
@@ -42,6 +43,8 @@ func fullMessages(t testing.TB) map[int][]byte {
 			VNO: 5, CRealm: testRealm, CName: popService.name(), Cksum: types.Checksum{CksumType: -138, Checksum: []byte("sum")},
 			Cusec: 999999, CTime: now, Subkey: key, AuthData: data(-1, "x"),
 		}),
+		asnAppTag.APREP:        marshal(asnAppTag.APREP, apRepMsg{PVNO: 5, MsgType: 15, EncPart: types.EncryptedData{EType: 18, Cipher: make([]byte, 90)}}),
+		asnAppTag.EncAPRepPart: marshal(asnAppTag.EncAPRepPart, encAPRepPart{CTime: now, Cusec: 1, Subkey: key, Seq: big.NewInt(1<<32 - 1)}),
 	}
 }
 
@@ -54,6 +57,8 @@ func sameAsLibrary(t *testing.T, b []byte) (accepted bool) {
 		asnAppTag.Ticket:        {&ticketMsg{}, &ticketMsg{}},
 		asnAppTag.EncTicketPart: {&encTicketPart{}, &encTicketPart{}},
 		asnAppTag.Authenticator: {&authenticatorMsg{}, &authenticatorMsg{}},
+		asnAppTag.APREP:         {&apRepMsg{}, &apRepMsg{}},
+		asnAppTag.EncAPRepPart:  {&encAPRepPart{}, &encAPRepPart{}},
 	} {
 		own, library := both[0], both[1]
 		if own.(interface{ decode([]byte) error }).decode(b) != nil {
@@ -113,18 +118,31 @@ func TestEncodeAsLibrary(t *testing.T) {
 		{CTime: now, Cusec: 999999, Subkey: key, Seq: big.NewInt(1<<32 - 1)},
 		{CTime: now, Cusec: 128, Seq: big.NewInt(1)},
 	} {
-		own, err := part.marshal()
-		library, err2 := marshalApp(asnAppTag.EncAPRepPart, part)
-		if err != nil || err2 != nil || !bytes.Equal(own, library) {
-			t.Errorf("%x, the library %x, errors %v, %v", own, library, err, err2)
-		}
+		encodesAs(t, part.marshal(), asnAppTag.EncAPRepPart, part)
 	}
 	for _, n := range []int{1, 90, 127, 128, 300} {
-		rep := apRepMsg{PVNO: 5, MsgType: 15, EncPart: types.EncryptedData{EType: 18, KVNO: n % 2, Cipher: make([]byte, n)}}
-		own, err := rep.marshal()
-		library, err2 := marshalApp(asnAppTag.APREP, rep)
-		if err != nil || err2 != nil || !bytes.Equal(own, library) {
-			t.Errorf("%x, the library %x, errors %v, %v", own, library, err, err2)
-		}
+		sealed := types.EncryptedData{EType: 18, KVNO: n % 2, Cipher: make([]byte, n)}
+		rep := apRepMsg{PVNO: 5, MsgType: 15, EncPart: sealed}
+		encodesAs(t, rep.marshal(), asnAppTag.APREP, rep)
+		req := apReqMsg{PVNO: 5, MsgType: 14, Options: bits(RequestMutual), Authenticator: sealed,
+			Ticket: asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 3, IsCompound: true, Bytes: make([]byte, 10*n)}}
+		encodesAs(t, req.marshal(), asnAppTag.APREQ, req)
+	}
+	for _, proof := range []authenticatorMsg{
+		{VNO: 5, CRealm: testRealm, CName: alice.name(), CTime: now},
+		{VNO: -129, CRealm: "", CName: types.PrincipalName{NameType: 1 << 30}, Cusec: 1 << 20, CTime: now, Seq: big.NewInt(-1 << 31)},
+		{VNO: 5, CRealm: testRealm, CName: popService.name(), Cksum: types.Checksum{CksumType: checksumGSS, Checksum: make([]byte, 24)},
+			Cusec: 999999, CTime: now, Subkey: key, Seq: big.NewInt(0), AuthData: append(data(1, "a"), data(-128, "")...)},
+	} {
+		encodesAs(t, proof.marshal(), asnAppTag.Authenticator, proof)
+	}
+}
+
+// encodesAs demands that the library encodes v as own.
+func encodesAs(t *testing.T, own []byte, tag int, v any) {
+	t.Helper()
+	library, err := marshalApp(tag, v)
+	if err != nil || !bytes.Equal(own, library) {
+		t.Errorf("%x, the library %x, error %v", own, library, err)
 	}
 }

@@ -2,11 +2,14 @@ package krb5
 
 import (
 	"crypto/aes"
+	"crypto/cipher"
 	"crypto/hmac"
 	"encoding/binary"
+	"hash"
 	"sync"
 
 	"github.com/jcmturner/gokrb5/v8/crypto/rfc3961"
+	"github.com/jcmturner/gokrb5/v8/types"
 )
 
 // The keys that are derived for one usage, by the last octet of the constant
@@ -20,43 +23,68 @@ const (
 // maxUsage is the largest key usage that this package knows (RFC 4121 §2).
 const maxUsage = 25
 
-// derive derives a key from a well-formed one. The library's own way computes
-// the same folded constant for every message, bit by bit, which takes longer
-// than all the rest of it.
-func (k *cfxKind) derive(key []byte, usage uint32, part byte) []byte {
-	if k.macCipher {
-		return k.deriveSHA2(key, usage, part)
+// A baseKey is a key from which those of the usages are derived. It is safe for
+// concurrent use.
+type baseKey struct {
+	kind  *cfxKind
+	value []byte
+	block cipher.Block // nil where HMAC derives
+}
+
+// newBaseKey takes well-formed keys only.
+func newBaseKey(k types.EncryptionKey) (b baseKey, err error) {
+	if !wellFormedKey(k) {
+		return b, errKeyLength
+	}
+	b = baseKey{kind: cfxKindOf(k.KeyType), value: k.KeyValue}
+	if !b.kind.macCipher {
+		b.block, err = aes.NewCipher(k.KeyValue)
+	}
+	return b, err
+}
+
+// derive derives the key of a usage. The library's own way computes the same
+// folded constant for every message, bit by bit, which takes longer than all the
+// rest of it.
+func (b *baseKey) derive(usage uint32, part byte) []byte {
+	if b.kind.macCipher {
+		return b.deriveSHA2(usage, part)
 	}
 	// RFC 3961 §5.1: one block encrypts to the next, and RFC 3962 §6 takes the
-	// octets as they are.
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		panic(err) // well-formed keys have AES's lengths
-	}
-	folded := foldedConstants()[usage]
-	from := folded.of(part)
-	out := make([]byte, (len(key)+aes.BlockSize-1)/aes.BlockSize*aes.BlockSize)
+	// octets as they are. Keys are of one block or two.
+	from := foldedConstants()[usage].of(part)
+	out := make([]byte, len(b.value))
 	for to := out; len(to) > 0; to = to[aes.BlockSize:] {
-		block.Encrypt(to, from)
+		b.block.Encrypt(to, from)
 		from = to[:aes.BlockSize]
 	}
-	return out[:len(key)]
+	return out
 }
 
 // deriveSHA2 is KDF-HMAC-SHA2 of RFC 8009 §3, one round of which is enough for
 // every key.
-func (k *cfxKind) deriveSHA2(key []byte, usage uint32, part byte) []byte {
-	size := k.macSize
+func (b *baseKey) deriveSHA2(usage uint32, part byte) []byte {
+	size := b.kind.macSize
 	if part == deriveKe {
-		size = len(key)
+		size = len(b.value)
 	}
-	in := []byte{0, 0, 0, 1}
+	in := append(make([]byte, 0, 16), 0, 0, 0, 1)
 	in = binary.BigEndian.AppendUint32(in, usage)
 	in = append(in, part, 0)
 	in = binary.BigEndian.AppendUint32(in, uint32(size)*8)
-	h := hmac.New(k.hash, key)
+	h := hmac.New(b.kind.hash, b.value)
 	h.Write(in)
 	return h.Sum(nil)[:size]
+}
+
+// encryption returns the cipher of a usage.
+func (b *baseKey) encryption(usage uint32) (cipher.Block, error) {
+	return aes.NewCipher(b.derive(usage, deriveKe))
+}
+
+// hmac returns a new HMAC under a key of a usage.
+func (b *baseKey) hmac(usage uint32, part byte) hash.Hash {
+	return hmac.New(b.kind.hash, b.derive(usage, part))
 }
 
 // A folded holds the constants of one key usage, each folded to a block

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jcmturner/gokrb5/v8/iana/asnAppTag"
-	"github.com/jcmturner/gokrb5/v8/iana/keyusage"
 	"github.com/jcmturner/gokrb5/v8/types"
 )
 
@@ -79,20 +77,29 @@ func (i *Initiator) complete(token []byte) error {
 	}
 	var rep apRepMsg
 	var part encAPRepPart
-	if err := unmarshalApp(apRep, asnAppTag.APREP, &rep); err != nil {
+	if err := rep.decode(apRep); err != nil {
 		return fmt.Errorf("%w: %w", errNotMutual, err)
 	}
-	plain, err := unseal(i.ticket.Session, keyusage.AP_REP_ENCPART, rep.EncPart)
+	plain, err := i.ticket.openAPRep(rep.EncPart)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNotMutual, err)
 	}
-	if err := unmarshalApp(plain, asnAppTag.EncAPRepPart, &part); err != nil {
+	if err := part.decode(plain); err != nil {
 		return fmt.Errorf("%w: %w", errNotMutual, err)
 	}
 	if !part.CTime.Equal(i.made.Truncate(time.Second)) || part.Cusec != i.made.Nanosecond()/1000 {
 		return fmt.Errorf("%w: the answer is to another request", errNotMutual)
 	}
 	return i.establish(part)
+}
+
+// openAPRep opens what is sealed in an AP-REP.
+func (t *Ticket) openAPRep(e types.EncryptedData) ([]byte, error) {
+	keys, err := t.sealed()
+	if err != nil || e.EType != t.Session.KeyType {
+		return nil, errCiphertext
+	}
+	return keys.apRep.open(e.Cipher)
 }
 
 // establish makes the context's tokens. RFC 4121 §2: the acceptor's subkey is

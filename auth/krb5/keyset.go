@@ -81,7 +81,9 @@ type KeySet struct {
 func newKeySet(keys []Key) *KeySet {
 	s := &KeySet{keys: keys, byName: map[string][]Key{}, services: map[string]bool{}}
 	for i := range keys {
-		keys[i].tickets, _ = newSealKeys(keys[i].encryptionKey(), keyusage.KDC_REP_TICKET)
+		if tickets, err := newSealKeys(keys[i].encryptionKey(), keyusage.KDC_REP_TICKET); err == nil {
+			keys[i].tickets = &tickets
+		}
 	}
 	slices.SortStableFunc(s.keys, newestFirst)
 	for _, k := range s.keys {

@@ -2,8 +2,10 @@ package krb5
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math/big"
+	"sync"
 	"time"
 
 	"github.com/jcmturner/gofork/encoding/asn1"
@@ -54,6 +56,29 @@ type Ticket struct {
 	Start, End      time.Time // Start is zero where the ticket has none
 
 	der []byte
+
+	once    sync.Once
+	keys    ticketKeys
+	keysErr error
+}
+
+// ticketKeys are what a client seals authenticators with and opens AP-REPs with.
+// A ticket serves many logins.
+type ticketKeys struct{ authenticator, apRep sealKeys }
+
+// sealed returns the ticket's keys, which are derived once.
+func (t *Ticket) sealed() (*ticketKeys, error) {
+	t.once.Do(func() {
+		var session baseKey
+		if session, t.keysErr = newBaseKey(t.Session); t.keysErr != nil {
+			return
+		}
+		var err [2]error
+		t.keys.authenticator, err[0] = session.sealKeys(keyusage.AP_REQ_AUTHENTICATOR)
+		t.keys.apRep, err[1] = session.sealKeys(keyusage.AP_REP_ENCPART)
+		t.keysErr = errors.Join(err[:]...)
+	})
+	return &t.keys, t.keysErr
 }
 
 // String names the parties of the ticket without its key, and so does every
@@ -156,19 +181,16 @@ func (t *Ticket) Request(o RequestOptions) ([]byte, error) {
 	if o.Seq != nil {
 		proof.Seq = new(big.Int).SetUint64(uint64(*o.Seq))
 	}
-	plain, err := marshalApp(asnAppTag.Authenticator, proof)
-	if err != nil {
-		return nil, fmt.Errorf("krb5: encode authenticator: %w", err)
-	}
-	sealed, err := seal(t.Session, keyusage.AP_REQ_AUTHENTICATOR, 0, plain)
+	keys, err := t.sealed()
 	if err != nil {
 		return nil, fmt.Errorf("krb5: seal authenticator: %w", err)
 	}
-	return marshalApp(asnAppTag.APREQ, apReqMsg{
+	req := apReqMsg{
 		PVNO: kerberosVersion, MsgType: msgtype.KRB_AP_REQ, Options: bits(o.Options),
 		Ticket:        asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 3, IsCompound: true, Bytes: t.der},
-		Authenticator: sealed,
-	})
+		Authenticator: types.EncryptedData{EType: t.Session.KeyType, Cipher: keys.authenticator.seal(proof.marshal())},
+	}
+	return req.marshal(), nil
 }
 
 func bits(v uint32) asn1.BitString {

@@ -63,9 +63,9 @@ func (p *pacType) verify(key types.EncryptionKey) error {
 // keyedChecksum is the checksum of RFC 3961 §5.4 and RFC 8009 §6 over data,
 // nil for a key that is not well formed.
 func keyedChecksum(key types.EncryptionKey, usage uint32, data []byte) []byte {
-	if !wellFormedKey(key) {
+	base, err := newBaseKey(key)
+	if err != nil {
 		return nil
 	}
-	kind := cfxKindOf(key.KeyType)
-	return kind.mac(hmac.New(kind.hash, kind.derive(key.KeyValue, usage, deriveKc)), data)
+	return base.kind.mac(base.hmac(usage, deriveKc), data)
 }

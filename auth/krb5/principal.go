@@ -26,6 +26,7 @@ type Principal struct {
 // principals print differently, so the text may serve as a key.
 func (p Principal) String() string {
 	var b strings.Builder
+	b.Grow(p.octets() + len(p.Realm)) // unless some are escaped
 	for i, c := range p.Components {
 		if i > 0 {
 			b.WriteByte('/')
@@ -123,17 +124,24 @@ func (p Principal) Valid() error {
 	if len(p.Components) == 0 {
 		return errors.New("krb5: a principal without a name")
 	}
-	total := len(p.Realm)
-	for _, c := range append(slices.Clip(p.Components), p.Realm) {
+	for _, c := range p.Components {
 		if err := validPart(c); err != nil {
 			return err
 		}
-		total += len(c)
 	}
-	if total > maxPrincipal {
+	if p.octets()+len(p.Realm) > maxPrincipal+len(p.Components) {
 		return errors.New("krb5: a principal that is too long")
 	}
-	return nil
+	return validPart(p.Realm)
+}
+
+// octets is how long the components are, with a separator behind each.
+func (p Principal) octets() int {
+	n := len(p.Components)
+	for _, c := range p.Components {
+		n += len(c)
+	}
+	return n
 }
 
 func validPart(s string) error {

@@ -48,9 +48,10 @@ type FileReplay struct {
 	wait   time.Duration
 	header replayHeader
 
-	sem  chan struct{} // holds one value while a goroutine uses file
-	file *os.File      // nil once closed
-	id   fs.FileInfo
+	sem    chan struct{}    // holds one value while a goroutine uses file
+	file   *os.File         // nil once closed
+	bucket [bucketSize]byte // the one that is read, while sem is held
+	id     fs.FileInfo
 }
 
 var _ ReplayCache = (*FileReplay)(nil)
@@ -177,11 +178,10 @@ func (r *FileReplay) check() (replayState, error) {
 }
 
 func (r *FileReplay) view(bucket uint32, tag replayTag, now int64) (bucketView, error) {
-	var b [bucketSize]byte
-	if _, err := r.file.ReadAt(b[:], recordOffset(bucket, 0)); err != nil {
+	if _, err := r.file.ReadAt(r.bucket[:], recordOffset(bucket, 0)); err != nil {
 		return bucketView{}, err
 	}
-	return viewBucket(b[:], tag, now), nil
+	return viewBucket(r.bucket[:], tag, now), nil
 }
 
 // insert puts an entry into a bucket. What the bucket forgets by it is noted

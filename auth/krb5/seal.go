@@ -1,7 +1,6 @@
 package krb5
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/rand"
@@ -23,17 +22,22 @@ type sealKeys struct {
 	ki   []byte
 }
 
-// newSealKeys derives the keys of a usage (RFC 4120 §7.5.1).
-func newSealKeys(k types.EncryptionKey, usage uint32) (*sealKeys, error) {
-	kind := cfxKindOf(k.KeyType)
-	if kind == nil || !wellFormedKey(k) {
-		return nil, errKeyLength
+// sealKeys derives the keys of a usage (RFC 4120 §7.5.1).
+func (b *baseKey) sealKeys(usage uint32) (s sealKeys, err error) {
+	s.kind = b.kind
+	if s.ke, err = b.encryption(usage); err == nil {
+		s.ki = b.derive(usage, deriveKi)
 	}
-	block, err := aes.NewCipher(kind.derive(k.KeyValue, usage, deriveKe))
+	return s, err
+}
+
+// newSealKeys derives the keys of a usage of a key that is used for nothing else.
+func newSealKeys(k types.EncryptionKey, usage uint32) (sealKeys, error) {
+	b, err := newBaseKey(k)
 	if err != nil {
-		return nil, err
+		return sealKeys{}, err
 	}
-	return &sealKeys{kind, block, kind.derive(k.KeyValue, usage, deriveKi)}, nil
+	return b.sealKeys(usage)
 }
 
 // seal encrypts plain behind a random block, and appends the integrity check.

@@ -105,7 +105,7 @@ func TestSPNEGOMIC(t *testing.T) {
 	}
 	mic := func(x *spnegoExchange, usage uint32, mechs ...[]byte) []byte {
 		header := micHeader(x.cfx.recvFlag, x.cfx.recvSeq)
-		return append(header, x.cfx.micSum(x.cfx.recv.key, usage, appendDER(nil, derSequence, slices.Concat(mechs...)), header)...)
+		return append(header, x.cfx.micSum(usage, appendDER(nil, derSequence, slices.Concat(mechs...)), header)...)
 	}
 	x := begin()
 	if answer, done, err := x.Next(w.resp(nil, mic(x, usageInitiatorSign, mechs...))); err != nil || !done || len(answer) != 0 || x.Identity().User != "alice" {

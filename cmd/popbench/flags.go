@@ -14,9 +14,31 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"kpopd/auth/krb5"
 	"kpopd/cmd/popbench/load"
 	"kpopd/cmd/popbench/procfs"
 )
+
+// own returns the flags that only one workload has.
+func own(workload string) []cli.Flag {
+	switch workload {
+	case "gssapi", "kpop":
+		return []cli.Flag{
+			&cli.StringFlag{Name: "ccache", Sources: cli.EnvVars("KRB5CCNAME"), Usage: "credentials cache `FILE` with the service ticket; with a verb, as in cc-%04d, one of each user's"},
+			&cli.StringFlag{Name: "service", Usage: "`SERVICE@HOST` of the ticket; absent: pop@ and the server's name"},
+		}
+	case "idle":
+		return []cli.Flag{&cli.IntFlag{Name: "sessions", Usage: "hold `N` sessions; absent: one of each user"}}
+	case "abuse":
+		return []cli.Flag{
+			&cli.IntFlag{Name: "slow", Usage: "`N` clients that send an octet every few seconds"},
+			&cli.IntFlag{Name: "silent", Usage: "`N` clients that send nothing"},
+			&cli.IntFlag{Name: "churn", Usage: "`N` clients that connect and are gone, again and again"},
+			&cli.DurationFlag{Name: "pace", Value: time.Second, Usage: "such a client comes again after a `TIME`"},
+		}
+	}
+	return nil
+}
 
 // flags are those of all workloads.
 func flags() []cli.Flag {
@@ -56,6 +78,7 @@ func options(ctx context.Context, cmd *cli.Command) (o load.Options, err error) 
 		Workload: cmd.Name, TLS: cmd.String("tls"), Clients: cmd.Int("clients"),
 		Duration: cmd.Duration("duration"), Count: cmd.Int64("count"), Warmup: cmd.Duration("warmup"), Timeout: cmd.Duration("timeout"),
 		Sources: cmd.Int("sources"), Mechanism: cmd.String("mechanism"), Pipeline: cmd.Int("pipeline"),
+		Sessions: cmd.Int("sessions"), Slow: cmd.Int("slow"), Silent: cmd.Int("silent"), Churn: cmd.Int("churn"), Pace: cmd.Duration("pace"),
 		Users: load.Users{Pattern: cmd.String("user"), First: cmd.Int("first-user"), N: cmd.Int("users")},
 	}
 	if o.Users.Pattern == "" {
@@ -67,6 +90,9 @@ func options(ctx context.Context, cmd *cli.Command) (o load.Options, err error) 
 	}
 	if err == nil {
 		err = trust(cmd, host, &o)
+	}
+	if err == nil {
+		err = tickets(cmd, &o)
 	}
 	if err == nil {
 		err = pids(cmd.String("pid"), &o)
@@ -157,4 +183,31 @@ func manifest(path string, o *load.Options) error {
 	defer f.Close()
 	o.Manifest, err = load.ReadManifest(f)
 	return err
+}
+
+// tickets reads the credentials caches.
+func tickets(cmd *cli.Command, o *load.Options) error {
+	files := load.Users{Pattern: cmd.String("ccache"), First: o.Users.First}
+	if files.Pattern == "" {
+		return nil // not asked for
+	}
+	o.Tickets.Service, o.Tickets.Host = "pop", o.Config.ServerName
+	if text := cmd.String("service"); text != "" {
+		var ok bool
+		if o.Tickets.Service, o.Tickets.Host, ok = strings.Cut(text, "@"); !ok {
+			return usagef("-service: %q is not SERVICE@HOST", text)
+		}
+	}
+	n := 1
+	if strings.Contains(files.Pattern, "%") {
+		n = max(1, o.Users.N)
+	}
+	for i := range n {
+		cache, err := krb5.LoadCCache(files.Name(i))
+		if err != nil {
+			return err
+		}
+		o.Tickets.Caches = append(o.Tickets.Caches, cache)
+	}
+	return nil
 }

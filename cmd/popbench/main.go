@@ -54,7 +54,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	fmt.Fprintf(stderr, "popbench: %v\n", err)
-	if _, usage := errors.AsType[usageError](err); usage {
+	if _, usage := errors.AsType[usageError](err); usage || errors.Is(err, load.ErrOptions) {
 		fmt.Fprintln(stderr, "Try 'popbench help'.")
 		return exitUsage
 	}

@@ -16,6 +16,10 @@ func table(w io.Writer, r *load.Result) {
 	row(r.Workload, "%s, TLS %s, %d clients, %d in flight", r.Target, r.TLS, r.Clients, r.Pipeline)
 	row("operations", "%d in %.2f s, %d errors, %d verified", r.Operations, r.Seconds, r.Errors, r.Verified)
 	row("rate", "%.1f /s", r.Rate)
+	if a := r.Abuse; a != nil {
+		row("alone", "%.1f /s, of which %.1f %% is kept", r.RateAlone, 100*r.Kept)
+		row("abuse", "%d slow, %d silent, %d churning: %d connections, %d ended by the server, %d refused", a.Slow, a.Silent, a.Churn, a.Connections, a.Ended, a.Refused)
+	}
 	if r.Octets > 0 {
 		row("content", "%.1f MB, %.1f MB/s", float64(r.Octets)/1e6, r.OctetsPerSecond/1e6)
 	}
@@ -27,6 +31,9 @@ func table(w io.Writer, r *load.Result) {
 	}
 	if s := r.Server; s != nil {
 		row("server", "%.4f ms CPU an operation (%.4f user, %.4f system), %.1f context switches", s.CPU, s.User, s.System, s.Switches)
+		if s.PSSPerSession > 0 {
+			row("session", "PSS %.2f KiB", s.PSSPerSession)
+		}
 		row("memory", "%d processes, PSS %.1f MiB (%.1f before), RSS %.1f MiB", s.Processes, mib(s.PSS), mib(s.PSSBefore), mib(s.RSS))
 	}
 	row("generator", "%.4f ms CPU an operation, busy %.0f %% of the time", r.Client.CPU, 100*r.Client.Busy)

@@ -96,7 +96,7 @@ func (c *Cache) Put(name string, x *Index) {
 		return
 	}
 	defer shard.Close()
-	err = write(shard, name, encode(name, x))
+	err = write(shard, name, x)
 	c.report(err, err == nil)
 	file, _ := identify(shard, fileName(name))
 	if err == nil && file == (identity{}) {
@@ -304,8 +304,8 @@ var errTooLarge = errors.New("too large to be kept")
 
 // write replaces the file of the maildrop called name: by another one, so that
 // it is there whole or not at all however the process ends.
-func write(dir *durable.Dir, name string, b []byte) error {
-	if len(b) > maxFile {
+func write(dir *durable.Dir, name string, x *Index) error {
+	if x.size(name) > maxFile {
 		return errTooLarge
 	}
 	// No name of a maildrop begins so. One that a crash leaves is written over.
@@ -314,12 +314,25 @@ func write(dir *durable.Dir, name string, b []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(b)
-	if err = errors.Join(err, file.Close()); err == nil {
+	if err = errors.Join(writeTo(file, name, x), file.Close()); err == nil {
 		err = dir.Replace(temporary, fileName(name))
 	}
 	if err != nil {
 		_ = dir.Remove(temporary)
 	}
+	return err
+}
+
+func writeTo(file *durable.File, name string, x *Index) error {
+	at := int64(headerSize)
+	header, err := encode(name, x, func(piece []byte) error {
+		n, err := file.WriteAt(piece, at)
+		at += int64(n)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteAt(header, 0)
 	return err
 }

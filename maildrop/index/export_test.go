@@ -2,11 +2,21 @@ package index
 
 import "hash/crc32"
 
-// What tests of the file and of memory need.
-var (
-	Encode = encode
-	Decode = decode
-)
+// Decode is what tests of the file need.
+var Decode = decode
+
+// Encode returns the file of x.
+func Encode(name string, x *Index) []byte {
+	var rest []byte
+	header, err := encode(name, x, func(piece []byte) error {
+		rest = append(rest, piece...)
+		return nil
+	})
+	if err != nil || headerSize+len(rest) != x.size(name) {
+		panic("an index is not as large as it says")
+	}
+	return append(header, rest...)
+}
 
 // Octets returns how many octets of indexes are in memory.
 func (c *Cache) Octets() int64 { return c.octets }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"strings"
 
 	"kpopd/maildrop"
 )
@@ -44,35 +43,79 @@ var errFile = errors.New("not an index of this maildrop")
 
 var le = binary.LittleEndian
 
-// encode returns the file of x, the index of the maildrop called name.
-func encode(name string, x *Index) []byte {
-	b := make([]byte, 0, headerSize+len(name)+len(x.Stamp)+len(x.text)+len(x.rows)*recordSize)
-	b = append(b, magic...)
+// encode gives put the file of x, the index of the maildrop called name, in
+// pieces and in order, but for the header, which it returns: the check in it is
+// known in the end. The pieces are put's until it returns.
+func encode(name string, x *Index, put func([]byte) error) (header []byte, err error) {
+	header = make([]byte, 0, headerSize)
+	header = append(header, magic...)
 	for _, n := range []int{0, len(name), len(x.Stamp), len(x.text), len(x.rows)} {
-		b = le.AppendUint32(b, uint32(n))
+		header = le.AppendUint32(header, uint32(n))
 	}
-	b = append(append(append(b, name...), x.Stamp...), x.text...)
+	w := pieces{put: put, check: crc32.Checksum(header[checkEnd:], castagnoli)}
+	for _, text := range []string{name, x.Stamp, x.text} {
+		w.add(text)
+	}
 	for i := range x.rows {
-		b = x.encodeRow(b, i)
+		w.buf = x.encodeRow(w.buf, i)
+		w.flush(pieceSize)
 	}
-	le.PutUint32(b[len(magic):], crc32.Checksum(b[checkEnd:], castagnoli))
-	return b
+	w.flush(1)
+	le.PutUint32(header[len(magic):], w.check)
+	return header, w.err
+}
+
+// pieceSize is what one write(2) of a large index takes.
+const pieceSize = 64 << 10
+
+// pieces are what encode makes on its way to put.
+type pieces struct {
+	put   func([]byte) error
+	check uint32
+	buf   []byte
+	err   error
+}
+
+func (w *pieces) add(text string) {
+	for len(text) > 0 {
+		n := min(len(text), pieceSize)
+		w.buf = append(w.buf, text[:n]...)
+		text = text[n:]
+		w.flush(pieceSize)
+	}
+}
+
+// flush gives away what there is, if it is at least so much.
+func (w *pieces) flush(least int) {
+	if len(w.buf) < least {
+		return
+	}
+	w.check = crc32.Update(w.check, castagnoli, w.buf)
+	if w.err == nil {
+		w.err = w.put(w.buf)
+	}
+	w.buf = w.buf[:0]
+}
+
+// size returns how many octets the file of x has.
+func (x *Index) size(name string) int {
+	return headerSize + len(name) + len(x.Stamp) + len(x.text) + len(x.rows)*recordSize
 }
 
 func (x *Index) encodeRow(b []byte, i int) []byte {
-	r, m := &x.rows[i], &x.messages[i]
+	r := &x.rows[i]
 	var flags byte
 	if r.sure {
 		flags = flagSure
 	}
-	if !strings.HasPrefix(x.Name(i), m.UID) {
+	if r.behind {
 		flags |= flagBehind
 	}
 	b = le.AppendUint64(b, r.extra)
-	b = le.AppendUint64(b, uint64(m.Size))
+	b = le.AppendUint64(b, uint64(x.messages[i].Size))
 	b = le.AppendUint32(b, r.at)
 	b = le.AppendUint32(b, r.mark)
-	return append(b, r.name, uint8(len(m.UID)), flags, 0)
+	return append(b, r.name, r.uid, flags, 0)
 }
 
 // decode reads the file of the maildrop called name. It takes any octets; what
@@ -111,21 +154,23 @@ func (x *Index) decodeRows(b []byte, count int) error {
 }
 
 func (x *Index) decodeRow(b []byte, i int) bool {
-	flags := b[26]
-	r := row{extra: le.Uint64(b), at: le.Uint32(b[16:]), mark: le.Uint32(b[20:]), name: b[24], sure: flags&flagSure != 0}
-	at, length := int(r.at), int(b[25])
-	if flags&flagBehind != 0 {
-		at += int(r.name)
-	} else if length > int(r.name) {
+	r := row{
+		extra: le.Uint64(b), at: le.Uint32(b[16:]), mark: le.Uint32(b[20:]), name: b[24], uid: b[25],
+		sure: b[26]&flagSure != 0, behind: b[26]&flagBehind != 0,
+	}
+	end := int(r.at) + int(r.name)
+	if r.behind {
+		end += int(r.uid)
+	} else if r.uid > r.name {
 		return false
 	}
 	size := int64(le.Uint64(b[8:]))
-	if int(r.at)+int(r.name) > len(x.text) || at+length > len(x.text) || size < 0 || size > maxSize {
+	if end > len(x.text) || size < 0 || size > maxSize {
 		return false
 	}
-	m := maildrop.Message{UID: x.text[at : at+length], Size: size}
-	x.rows[i], x.messages[i] = r, m
-	return isUID(m.UID)
+	x.rows[i] = r
+	x.messages[i] = maildrop.Message{UID: x.uid(i), Size: size}
+	return isUID(x.messages[i].UID)
 }
 
 // isUID reports whether s is a unique-id. RFC 1939 §7.

@@ -38,11 +38,13 @@ type Index struct {
 
 // A row is a message's: 24 octets, since there may be a million.
 type row struct {
-	extra uint64
-	at    uint32 // of the name in the text
-	mark  uint32
-	name  uint8 // its length
-	sure  bool
+	extra  uint64
+	at     uint32 // of the name in the text
+	mark   uint32
+	name   uint8 // its length
+	uid    uint8 // that of the unique-id
+	behind bool  // the unique-id begins where the name ends, not where it does
+	sure   bool
 }
 
 // An Entry is one message of an index.
@@ -93,7 +95,7 @@ func (x *Index) Without(drop func(i int) bool) *Index {
 	return b.Index("")
 }
 
-// With returns the index with another entry at index i.
+// With returns the index with another entry at index i, with no stamp.
 func (x *Index) With(i int, e Entry) *Index {
 	b := NewBuilder(x.Len(), len(x.text))
 	for k := range x.Len() {
@@ -103,7 +105,7 @@ func (x *Index) With(i int, e Entry) *Index {
 			b.Add(x.Entry(k))
 		}
 	}
-	return b.Index(x.Stamp)
+	return b.Index("")
 }
 
 // memory is about how many octets the index takes.
@@ -114,21 +116,15 @@ func (x *Index) memory() int64 {
 
 // A Builder makes an index.
 type Builder struct {
-	text  strings.Builder
-	rows  []row
-	uids  []span // of the unique-ids in text
-	sizes []int64
-}
-
-type span struct {
-	at     uint32
-	length uint8
+	text     strings.Builder
+	rows     []row
+	messages []maildrop.Message
 }
 
 // NewBuilder returns a Builder for about so many messages, whose names and
 // unique-ids have about so many octets.
 func NewBuilder(messages, octets int) *Builder {
-	b := &Builder{rows: make([]row, 0, messages), uids: make([]span, 0, messages), sizes: make([]int64, 0, messages)}
+	b := &Builder{rows: make([]row, 0, messages), messages: make([]maildrop.Message, 0, messages)}
 	b.text.Grow(octets)
 	return b
 }
@@ -142,25 +138,33 @@ func (b *Builder) Add(e Entry) bool {
 	if b.text.Len() > maxText || len(e.Name) > 255 || !isUID(e.UID) || e.Size < 0 || e.Size > maxSize {
 		return false
 	}
-	at := uint32(b.text.Len())
-	uid := span{at, uint8(len(e.UID))}
+	r := row{extra: e.Extra, at: uint32(b.text.Len()), mark: e.Mark, name: uint8(len(e.Name)), uid: uint8(len(e.UID)), sure: e.Sure}
 	b.text.WriteString(e.Name)
 	if !strings.HasPrefix(e.Name, e.UID) { // most are
-		uid.at = uint32(b.text.Len())
+		r.behind = true
 		b.text.WriteString(e.UID)
 	}
-	b.rows = append(b.rows, row{extra: e.Extra, at: at, mark: e.Mark, name: uint8(len(e.Name)), sure: e.Sure})
-	b.uids, b.sizes = append(b.uids, uid), append(b.sizes, e.Size)
+	b.rows, b.messages = append(b.rows, r), append(b.messages, maildrop.Message{Size: e.Size})
 	return true
 }
 
 // Index returns what was added. The Builder is not used any more.
 func (b *Builder) Index(stamp string) *Index {
-	x := &Index{Stamp: stamp, text: b.text.String(), rows: b.rows, messages: make([]maildrop.Message, len(b.rows))}
-	for i, u := range b.uids {
-		x.messages[i] = maildrop.Message{UID: x.text[u.at : u.at+uint32(u.length)], Size: b.sizes[i]}
+	x := &Index{Stamp: stamp, text: b.text.String(), rows: b.rows, messages: b.messages}
+	for i := range x.rows {
+		x.messages[i].UID = x.uid(i)
 	}
 	return x
+}
+
+// uid returns the unique-id of the message at index i.
+func (x *Index) uid(i int) string {
+	r := &x.rows[i]
+	at := r.at
+	if r.behind {
+		at += uint32(r.name)
+	}
+	return x.text[at : at+uint32(r.uid)]
 }
 
 // markSize is how much of a text its mark is made from.

@@ -64,7 +64,7 @@ func TestIndex(t *testing.T) {
 	x := build("stamp", some...)
 	want(t, x, "stamp", some...)
 	want(t, x.Without(func(i int) bool { return i%2 == 0 }), "", some[1], some[3])
-	want(t, x.With(1, some[2]), "stamp", some[0], some[2], some[2], some[3], some[4])
+	want(t, x.With(1, some[2]), "", some[0], some[2], some[2], some[3], some[4])
 	want(t, build(""), "")
 	if (*index.Index)(nil).Len() != 0 {
 		t.Error("nil has messages")

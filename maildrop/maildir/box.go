@@ -88,7 +88,7 @@ func (b *box) look(ctx context.Context, l *listing, d *difference) error {
 	name := b.path + refused
 	known := b.store.Index.Get(name)
 	recall(l, known)
-	err := b.measure(ctx, l)
+	err := b.measure(ctx, l, b.store.most(d))
 	if err == nil {
 		err = b.store.storm(l, d)
 	}
@@ -126,6 +126,11 @@ func (b *box) list(maildir *durable.Dir) (*listing, error) {
 // Retrieve opens the message at index i, wherever its file has gone since.
 func (b *box) Retrieve(ctx context.Context, i int) (maildrop.Content, error) {
 	file, octets, err := b.file(i)
+	if err == nil && b.index.Extra(i)&extraBelieved != 0 {
+		if err = b.prove(ctx, i, file, octets); err != nil {
+			file.Close()
+		}
+	}
 	if err != nil {
 		return maildrop.Content{}, fmt.Errorf("retrieve from %q: %w", b.lease.Name(), err)
 	}
@@ -135,22 +140,32 @@ func (b *box) Retrieve(ctx context.Context, i int) (maildrop.Content, error) {
 // Remeasure implements [maildrop.Remeasurer]: what a name says of a size, it
 // then says in vain.
 func (b *box) Remeasure(ctx context.Context, i int) error {
+	if _, err := b.remeasure(ctx, i); err != nil {
+		return fmt.Errorf("remeasure in %q: %w", b.lease.Name(), err)
+	}
+	return nil
+}
+
+func (b *box) remeasure(ctx context.Context, i int) (int64, error) {
 	file, octets, err := b.file(i)
 	if err != nil {
-		return fmt.Errorf("remeasure in %q: %w", b.lease.Name(), err)
+		return 0, err
 	}
 	defer file.Close()
 	size, ready, err := maildrop.Measure(&patient{ctx, &text{file, octets}})
 	if err != nil {
-		return fmt.Errorf("remeasure in %q: %w", b.lease.Name(), err)
+		return 0, err
 	}
 	e := b.record.Entry(i)
-	e.Size, e.Sure, e.Extra = size, true, e.Extra&^extraReady
+	if e.Extra&extraBelieved != 0 && size != e.Size {
+		e.Extra |= extraLies
+	}
+	e.Size, e.Sure, e.Extra = size, true, e.Extra&^(extraReady|extraBelieved)
 	if ready {
 		e.Extra |= extraReady
 	}
 	b.remember(b.record.With(i, e))
-	return nil
+	return size, nil
 }
 
 // file opens the file of the message at index i, a regular one, and returns its

@@ -5,7 +5,6 @@ var (
 	BaseOf  = baseOf
 	UIDOf   = uidOf
 	TimeOf  = timeOf
-	SizeOf  = sizeOf
 	ReadyOf = readyOf
 )
 
@@ -13,4 +12,10 @@ var (
 func ParseUsage(text []byte, quota string) (octets, messages int64, ok bool) {
 	u, ok := parseUsage(text, quota)
 	return u.octets, u.messages, ok
+}
+
+// SizeOf returns what a base name tells of a size on the wire.
+func SizeOf(base string) (size int64, ok bool) {
+	_, size, ok = sizesOf(base)
+	return size, ok
 }

@@ -2,7 +2,6 @@ package maildir
 
 import (
 	"cmp"
-	"errors"
 	"slices"
 	"strings"
 
@@ -30,6 +29,8 @@ type flags uint8
 const (
 	sized     flags = 1 << iota // size was found
 	sure                        // size was compared with the text
+	believed                    // size is what the name tells, beside S=
+	lies                        // the name tells another size
 	wireReady                   // known to be so
 	dead                        // it is no message, or not any more
 )
@@ -47,31 +48,16 @@ type listing struct {
 func (l *listing) name(e *entry) string { return l.names[e.at : e.at+uint32(e.length)] }
 func (l *listing) base(e *entry) string { return l.names[e.at : e.at+uint32(e.base)] }
 
-// errTooMany means more names than a listing has room for, some fifty million.
-var errTooMany = errors.New("too many messages")
-
 // list scans the folders.
 func (d *dirs) list() (*listing, error) {
-	const most = 1<<32 - 1<<20
-	var names strings.Builder // all of them in one allocation
-	l := new(listing)
-	err := d.scan(func(in folder, name []byte) {
-		if names.Len() > most || len(name) > 255 {
-			return
-		}
-		base := baseOfBytes(name)
-		l.entries = append(l.entries, entry{
-			time: timeOfBytes(base), at: uint32(names.Len()), length: uint8(len(name)), base: uint8(len(base)), in: in,
-		})
-		names.Write(name)
-	})
+	var g gathering
+	if err := d.scan(g.add); err != nil {
+		return nil, err
+	}
+	l, err := g.listing()
 	if err != nil {
 		return nil, err
 	}
-	if names.Len() > most {
-		return nil, errTooMany
-	}
-	l.names = names.String()
 	slices.SortFunc(l.entries, l.byNumber)
 	l.merge()
 	return l, nil
@@ -137,20 +123,30 @@ func (l *listing) hide() {
 }
 
 // What an index keeps of a file: the length of its base name, its folder, and
-// whether it is wire-ready.
+// what is known of it.
 const (
-	extraBase  = 0xff
-	extraCur   = 1 << 8
-	extraReady = 1 << 9
+	extraBase     = 0xff
+	extraCur      = 1 << 8
+	extraReady    = 1 << 9
+	extraBelieved = 1 << 10
+	extraLies     = 1 << 11
 )
+
+// kept says under which bit of an index a flag is kept.
+var kept = [...]struct {
+	flag  flags
+	extra uint64
+}{{wireReady, extraReady}, {believed, extraBelieved}, {lies, extraLies}}
 
 func extraOf(e *entry) uint64 {
 	extra := uint64(e.base)
 	if e.in == inCur {
 		extra |= extraCur
 	}
-	if e.flags&wireReady != 0 {
-		extra |= extraReady
+	for _, k := range kept {
+		if e.flags&k.flag != 0 {
+			extra |= k.extra
+		}
 	}
 	return extra
 }
@@ -164,7 +160,7 @@ func (l *listing) index(s stamp) *index.Index {
 			continue
 		}
 		b.Add(l.entry(e))
-		if e.flags&sure == 0 {
+		if e.flags&(sure|believed) == 0 {
 			s = stamp{} // look again
 		}
 	}

@@ -14,28 +14,28 @@ import (
 	"kpopd/maildrop/index"
 )
 
-// A message is looked at once, when it is first listed. A small text is read: it
-// costs no more than looking at its end. Of a larger one whose name tells its
-// size the beginning is read, to know it again, and the last octet, because
-// programs that name files differ on a text without a final line end, and we
-// send one.
+// A message is looked at once. A small text is read: it costs no more than
+// looking at its end. Of a larger one whose name tells its size the beginning is
+// read, to know it again, and the last octet, because programs that name files
+// differ on a text without a final line end, and we send one.
 const (
 	smallText = 4 << 10
 	headSize  = 512
 )
 
-// measure finds the sizes of all messages that it does not know yet. One that
-// vanishes meanwhile, or turns out to be no regular file, is left out; one that
-// cannot be read is an error, lest its unique-id come and go.
-func (b *box) measure(ctx context.Context, l *listing) error {
+// measure finds the sizes of all messages that it does not know yet: names tell
+// some, of which most are looked at all the same, and all where a name lied. One
+// that vanishes meanwhile, or turns out to be no regular file, is left out; one
+// that cannot be read is an error, lest its unique-id come and go.
+func (b *box) measure(ctx context.Context, l *listing, most int) error {
 	const attempts = 8
+	l.believe()
+	doubted := l.lied()
+	if doubted {
+		most = len(l.entries)
+	}
 	for range attempts {
-		var todo []uint32
-		for i := range l.entries {
-			if l.entries[i].flags&(sized|dead) == 0 {
-				todo = append(todo, uint32(i))
-			}
-		}
+		todo := append(l.sample(most), l.unsized()...)
 		if len(todo) == 0 {
 			return nil
 		}
@@ -44,6 +44,10 @@ func (b *box) measure(ctx context.Context, l *listing) error {
 		}
 		if err := b.relocate(l, todo); err != nil {
 			return err
+		}
+		most = 0
+		if !doubted && l.lied() {
+			doubted, most = true, len(l.entries)
 		}
 	}
 	return errors.New("messages move faster than they can be read")
@@ -101,21 +105,6 @@ func (b *box) measureOne(ctx context.Context, l *listing, e *entry, buf []byte) 
 	return err
 }
 
-// told is what others tell of a message: its size, and that it is wire-ready.
-type told struct {
-	size      int64
-	ok, ready bool
-}
-
-// told returns what a message's name tells, or the list of unique-ids.
-func (l *listing) told(e *entry) told {
-	if size, ok := sizeOf(l.base(e)); ok {
-		return told{size, true, readyOf(l.base(e))}
-	}
-	row, ok := l.ids.Find(l.base(e))
-	return told{row.Size, ok && row.Size > 0, false}
-}
-
 // measure sets the size of e from its open file.
 func (e *entry) measure(ctx context.Context, file *durable.File, told told, buf []byte) error {
 	octets, err := file.Size()
@@ -131,6 +120,7 @@ func (e *entry) measure(ctx context.Context, file *durable.File, told told, buf 
 		return err
 	}
 	e.mark = index.Mark(head[:n])
+	defer e.compare(told)
 	var whole maildrop.Meter
 	if int64(n) == octets {
 		whole.Write(head)
@@ -146,18 +136,8 @@ func (e *entry) measure(ctx context.Context, file *durable.File, told told, buf 
 	return nil
 }
 
-// holds reports whether a large file can have the wire size that is told of it.
-func (t told) holds(file *durable.File, octets int64) (bool, error) {
-	if !t.ok || octets <= smallText || t.size < octets || t.size > 2*octets {
-		return false, nil
-	}
-	var last [1]byte
-	n, err := file.ReadAt(last[:], octets-1)
-	return n == 1 && last[0] == '\n', err
-}
-
 func (e *entry) found(size int64, ready bool) {
-	e.size, e.flags = size, e.flags|sized|sure
+	e.size, e.flags = size, e.flags&^(believed|wireReady)|sized|sure
 	if ready {
 		e.flags |= wireReady
 	}

@@ -67,34 +67,34 @@ func timeOfBytes[T string | []byte](base T) uint64 {
 	return n
 }
 
-// sizeOf returns the wire size that the name promises in its field W=, which
-// those write who delivered and counted: Dovecot, Courier, [Store.Deliver]. ok
-// is false where there is none, or none to believe: beside S=, the octets
-// as stored, W must lie between S and what S octets can at most become.
-func sizeOf(base string) (size int64, ok bool) {
-	s, w := int64(-1), int64(-1)
-	_, fields, _ := strings.Cut(base, ",")
-	for field := range strings.SplitSeq(fields, ",") {
+// sizesOf returns what a base name tells in its fields S=, octets as stored,
+// and W=, octets on the wire, which those write who delivered and counted:
+// Dovecot, Courier, [Store.Deliver]. -1: it does not. ok is false where there is
+// no W, or none to believe: it must lie between S and what S octets can at most
+// become.
+func sizesOf(base string) (stored, size int64, ok bool) {
+	stored, size = -1, -1
+	for _, rest, more := strings.Cut(base, ","); more; {
+		var field string
+		field, rest, more = strings.Cut(rest, ",")
 		switch {
-		case strings.HasPrefix(field, "W=") && w < 0:
-			w = octets(field[2:])
-		case strings.HasPrefix(field, "S=") && s < 0:
-			s = octets(field[2:])
+		case strings.HasPrefix(field, "W=") && size < 0:
+			size = octets(field[2:])
+		case strings.HasPrefix(field, "S=") && stored < 0:
+			stored = octets(field[2:])
 		case strings.HasPrefix(field, "W="), strings.HasPrefix(field, "S="):
-			return 0, false // which of the two?
-		default:
-			continue
+			return stored, size, false // which of the two?
 		}
 	}
 	switch {
-	case w < 0:
-		return 0, false
-	case s == 0:
-		return w, w == 0
-	case s > 0:
-		return w, w >= s && w <= 2*s+2
+	case size < 0:
+		return stored, size, false
+	case stored == 0:
+		return stored, size, size == 0
+	case stored > 0:
+		return stored, size, size >= stored && size <= 2*stored+2
 	}
-	return w, true
+	return stored, size, true
 }
 
 // readyField, in a base name beside S= and W= that are the same, says that

@@ -15,7 +15,8 @@
 // Opening a maildrop changes nothing in it: messages stay in new. A login that
 // finds new, cur and the list of imported unique-ids ([kpopd/maildrop/uidl]) as
 // the login before left them reads no directory and no message; one that does
-// not reads new and cur, and looks at the messages that are new to it.
+// not reads new and cur, and looks at the messages that are new to it: of many
+// whose names tell their sizes (S= and W=) at a hundred.
 package maildir
 
 import (
@@ -56,7 +57,9 @@ type Store struct {
 	// Storm is the share, in percent, of the unique-ids that were served last
 	// above which a maildrop is refused with [maildrop.ErrStorm] if the same
 	// messages have others now. Fewer than ten are always let through. 0: as
-	// 100, which lets all through.
+	// 100, which lets all through. Messages are known again by what was looked
+	// at of them: where that is some hundred of a large maildrop, it stands for
+	// the rest.
 	Storm int
 
 	clock atomic.Int64  // the last microsecond that named a message

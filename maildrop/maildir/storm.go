@@ -50,12 +50,17 @@ func recall(l *listing, last *index.Index) *difference {
 
 // recall gives e what was known of it.
 func (e *entry) recall(was index.Entry) {
-	if !was.Sure {
+	switch {
+	case was.Sure:
+		e.flags |= sure
+	case was.Extra&extraBelieved == 0:
 		return
 	}
-	e.size, e.mark = was.Size, was.Mark
-	if e.flags |= sized | sure; was.Extra&extraReady != 0 {
-		e.flags |= wireReady
+	e.size, e.mark, e.flags = was.Size, was.Mark, e.flags|sized
+	for _, k := range kept {
+		if was.Extra&k.extra != 0 {
+			e.flags |= k.flag
+		}
 	}
 }
 
@@ -99,20 +104,29 @@ type look struct {
 	mark uint32
 }
 
+// suspicious reports whether messages may have come back under other names.
+func (d *difference) suspicious() bool {
+	return len(d.gone) >= maildrop.FewMessages && len(d.came) >= maildrop.FewMessages
+}
+
 // renamed returns how many messages that are gone came back under another name:
 // with the same size and beginning, but another unique-id. Mail that comes
 // meanwhile has a header of its own, so that it does not count, even if all of
-// it is of one size.
+// it is of one size. Where not all that is gone was looked at once, what was
+// stands for the rest.
 func (d *difference) renamed(l *listing) int {
-	if len(d.gone) < maildrop.FewMessages || len(d.came) < maildrop.FewMessages {
+	if !d.suspicious() {
 		return 0
 	}
-	lost := make(map[look]int)
+	lost, looked := make(map[look]int), 0
 	uids := make(map[string]bool, len(d.gone))
 	for _, at := range d.gone {
 		e := d.last.Entry(int(at))
 		uids[e.UID] = true
-		lost[look{e.Size, e.Mark}]++
+		if e.Mark != 0 {
+			lost[look{e.Size, e.Mark}]++
+			looked++
+		}
 	}
 	n := 0
 	for _, i := range d.came {
@@ -126,5 +140,8 @@ func (d *difference) renamed(l *listing) int {
 			n++
 		}
 	}
-	return n
+	if n < maildrop.FewMessages { // too few to conclude from
+		return n
+	}
+	return n * len(d.gone) / looked
 }

@@ -121,14 +121,16 @@ func cutLast(s string) (before, after string) {
 
 // login checks a credential and opens the maildrop.
 func (s *session) login(ctx context.Context, mechanism, name string, cred auth.Credential) error {
-	ctx, cancel := context.WithDeadline(ctx, s.c.LoginDeadline())
-	defer cancel()
-	id, err := s.h.Auth.Authenticate(ctx, s.peer(), cred)
-	if err != nil {
-		return s.refused(ctx, auth.Identity{User: name, Mechanism: mechanism}, err)
-	}
-	id.Mechanism = mechanism
-	return s.enter(ctx, id)
+	return s.c.Deep(func() error {
+		ctx, cancel := context.WithDeadline(ctx, s.c.LoginDeadline())
+		defer cancel()
+		id, err := s.h.Auth.Authenticate(ctx, s.peer(), cred)
+		if err != nil {
+			return s.refused(ctx, auth.Identity{User: name, Mechanism: mechanism}, err)
+		}
+		id.Mechanism = mechanism
+		return s.enter(ctx, id)
+	})
 }
 
 // enter opens the maildrop of a proven identity and begins the TRANSACTION

@@ -16,9 +16,14 @@ func (s *session) admit(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithDeadline(ctx, s.c.LoginDeadline())
 	defer cancel()
-	id, err := s.h.Admit(ctx, s.c, s.peer())
+	err := s.c.Deep(func() error {
+		id, err := s.h.Admit(ctx, s.c, s.peer())
+		if err == nil {
+			s.proven = &id
+		}
+		return err
+	})
 	if err == nil {
-		s.proven = &id
 		return nil
 	}
 	if !isVerdict(err) {
@@ -45,9 +50,11 @@ func isVerdict(err error) bool {
 // Heimdal's push, the user's name from movemail. It is never checked and never
 // looked at; an old fetchmail sends the user's real one.
 func (s *session) passKPOP(ctx context.Context, name string) error {
-	ctx, cancel := context.WithDeadline(ctx, s.c.LoginDeadline())
-	defer cancel()
-	id := *s.proven
-	id.Authzid = name
-	return s.enter(ctx, id)
+	return s.c.Deep(func() error {
+		ctx, cancel := context.WithDeadline(ctx, s.c.LoginDeadline())
+		defer cancel()
+		id := *s.proven
+		id.Authzid = name
+		return s.enter(ctx, id)
+	})
 }

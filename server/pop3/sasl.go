@@ -33,6 +33,11 @@ func (s *session) auth(ctx context.Context, args []string) error {
 			return s.count(malformed(textBase64, err))
 		}
 	}
+	return s.c.Deep(func() error { return s.converse(ctx, mech, name, first) })
+}
+
+// converse has a mechanism prove the client, and opens the maildrop.
+func (s *session) converse(ctx context.Context, mech auth.Mechanism, name string, first []byte) error {
 	ctx, cancel := context.WithDeadline(ctx, s.c.LoginDeadline())
 	defer cancel()
 	ex := mech.Start(ctx, s.peer())

@@ -82,8 +82,11 @@ func (c *client) loop() {
 			continue
 		}
 		failures = 0
-		if !c.run.w.many {
+		switch w := c.run.w; {
+		case !w.many:
 			c.record(cl, start)
+		case !w.once:
+			return // its session lasted as long as the run
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 // mechanisms log a client in as a user, once it is connected.
 var mechanisms = map[string]func(c *client, user int) error{
 	"user": (*client).userPass, "plain": (*client).plain, "apop": (*client).apop,
+	"gssapi": (*client).gssapi, "kpop": (*client).kpop,
 }
 
 // userPass logs in by USER and PASS (RFC 1939 §7), in one write where the

@@ -42,6 +42,12 @@ type Options struct {
 	Pipeline  int    // commands in flight, where the server allows it; 0: one
 	Manifest  *Manifest
 
+	Tickets Tickets // for gssapi and kpop
+
+	Sessions            int           // idle: how many to hold; 0: as many as users
+	Slow, Silent, Churn int           // abuse: how many of each
+	Pace                time.Duration // abuse: between two connections of one that churns; 0: one second
+
 	Server   *procfs.Tree // the server's processes; nil: not known
 	Progress func(Progress)
 }
@@ -68,7 +74,8 @@ func (u Users) Name(i int) string {
 	return fmt.Sprintf(u.Pattern, u.First+i)
 }
 
-var errOptions = errors.New("impossible")
+// ErrOptions is that [Options] make no sense.
+var ErrOptions = errors.New("impossible")
 
 // check fills in what was left out, and says what makes no sense.
 func (o *Options) check() error {
@@ -88,17 +95,22 @@ func (o *Options) check() error {
 		o.Mechanism = "user"
 	}
 	w, ok := workloads[o.Workload]
+	if w.mechanism != "" {
+		o.Mechanism = w.mechanism
+	}
 	switch {
 	case !ok:
-		return fmt.Errorf("%w: there is no workload %q", errOptions, o.Workload)
+		return fmt.Errorf("%w: there is no workload %q", ErrOptions, o.Workload)
+	case w.mechanism != "" && len(o.Tickets.Caches) == 0:
+		return fmt.Errorf("%w: %s needs tickets", ErrOptions, o.Workload)
 	case !slices.Contains([]string{None, STLS, Implicit, Resumed}, o.TLS):
-		return fmt.Errorf("%w: there is no way of TLS %q", errOptions, o.TLS)
+		return fmt.Errorf("%w: there is no way of TLS %q", ErrOptions, o.TLS)
 	case mechanisms[o.Mechanism] == nil:
-		return fmt.Errorf("%w: there is no mechanism %q", errOptions, o.Mechanism)
+		return fmt.Errorf("%w: there is no mechanism %q", ErrOptions, o.Mechanism)
 	case strings.ContainsAny(o.Password+o.Users.Name(0), "\r\n\x00"):
-		return fmt.Errorf("%w: a user name or password with a line end", errOptions)
+		return fmt.Errorf("%w: a user name or password with a line end", ErrOptions)
 	case o.Pipeline > maxPipeline:
-		return fmt.Errorf("%w: more than %d commands in flight", errOptions, maxPipeline)
+		return fmt.Errorf("%w: more than %d commands in flight", ErrOptions, maxPipeline)
 	case w.once && o.Users.N < o.Clients:
 		o.Clients = o.Users.N
 	}

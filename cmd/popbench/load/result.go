@@ -28,6 +28,10 @@ type Result struct {
 	Handshakes      int64   `json:"handshakes,omitempty"`
 	Resumed         int64   `json:"resumed,omitempty"` // of the handshakes
 
+	RateAlone float64 `json:"rate_alone,omitempty"` // without those who abuse the server
+	Kept      float64 `json:"kept,omitempty"`       // rate by rate_alone
+	Abuse     *Abuse  `json:"abuse,omitempty"`
+
 	Latency    *Latency `json:"latency_ms,omitempty"`
 	Server     *Server  `json:"server,omitempty"`
 	Client     Client   `json:"client"`
@@ -66,9 +70,12 @@ type Client struct {
 	Busy float64 `json:"busy"`
 }
 
-// result returns what came of a measurement.
-func (r *run) result(m measurement) *Result {
+// result returns what came of a measurement, if anything did.
+func (r *run) result(m measurement) (*Result, error) {
 	o := r.o
+	if r.first != nil && r.operations() == 0 {
+		return nil, r.first
+	}
 	res := &Result{
 		Workload: o.Workload, Target: o.Target.String(), TLS: o.TLS, Mechanism: o.Mechanism,
 		Clients: o.Clients, Pipeline: r.depth(), Seconds: m.elapsed.Seconds(), Errors: r.failures(),
@@ -89,7 +96,7 @@ func (r *run) result(m measurement) *Result {
 	res.OctetsPerSecond = float64(res.Octets) / res.Seconds
 	res.Latency = latency.summary()
 	res.use(m, o.Server != nil)
-	return res
+	return res, nil
 }
 
 // summary is nil of no durations.

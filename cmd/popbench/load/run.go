@@ -18,8 +18,9 @@ type run struct {
 	w          workload
 	config     *tls.Config
 	login      func(c *client, user int) error
-	pipelining bool // the server takes commands ahead, and we send them so
-	bounded    bool // it ends when all operations are done, whatever the time
+	hold       func(c *client) error // of idle
+	pipelining bool                  // the server takes commands ahead, and we send them so
+	bounded    bool                  // it ends when all operations are done, whatever the time
 
 	phase             atomic.Int32 // a claim: what begins now is that
 	claimed, accounts atomic.Int64
@@ -46,16 +47,20 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	r := &run{o: &o, w: workloads[o.Workload], login: mechanisms[o.Mechanism]}
-	r.bounded = o.Count > 0 || r.w.once
-	if o.TLS != None {
-		r.config = clientConfig(o.Config)
+	switch o.Workload {
+	case "idle":
+		return runIdle(ctx, &o)
+	case "abuse":
+		return runAbuse(ctx, &o)
 	}
-	if err := r.probe(); err != nil {
+	return runLoad(ctx, &o)
+}
+
+// runLoad has clients do operations, and counts them.
+func runLoad(ctx context.Context, o *Options) (*Result, error) {
+	r, err := newRun(o)
+	if err != nil {
 		return nil, err
-	}
-	for id := range o.Clients {
-		r.clients = append(r.clients, newClient(r, id))
 	}
 	before, err := o.Server.Memory()
 	if err != nil {
@@ -66,10 +71,23 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	m.before = before
-	if r.first != nil && r.operations() == 0 {
-		return nil, r.first
+	return r.result(m)
+}
+
+// newRun asks the server what it can do, and makes the clients.
+func newRun(o *Options) (*run, error) {
+	r := &run{o: o, w: workloads[o.Workload], login: mechanisms[o.Mechanism]}
+	r.bounded = o.Count > 0 || r.w.once
+	if o.TLS != None {
+		r.config = clientConfig(o.Config)
 	}
-	return r.result(m), nil
+	if err := r.probe(); err != nil {
+		return nil, err
+	}
+	for id := range o.Clients {
+		r.clients = append(r.clients, newClient(r, id))
+	}
+	return r, nil
 }
 
 // A measurement is what was read off before and after.
@@ -239,6 +257,9 @@ func (r *run) probe() error {
 	defer c.end()
 	if err := c.dial(); err != nil {
 		return fmt.Errorf("%s: %w", r.o.Target, err)
+	}
+	if r.w.mechanism == "kpop" {
+		return nil // it speaks no POP3 before a ticket
 	}
 	if r.o.Pipeline == 1 {
 		return c.quit()

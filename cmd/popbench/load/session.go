@@ -24,6 +24,14 @@ func (c *client) dial() error {
 			return err
 		}
 	}
+	if c.run.w.mechanism == "kpop" {
+		return nil // there, the client speaks first
+	}
+	return c.greet()
+}
+
+// greet reads the greeting, and begins TLS by STLS.
+func (c *client) greet() error {
 	c.wait(time.Now())
 	greeting, err := c.ok()
 	if err != nil {

@@ -14,15 +14,22 @@ type workload struct {
 	step func(c *client, user int, claimed claim) error
 	many bool // step counts its operations
 	once bool // each account is used once
+	// mechanism is the only one that it can be.
+	mechanism string
 }
 
-var workloads map[string]workload = map[string]workload{
+var workloads = map[string]workload{
 	"login": {step: (*client).stepLogin},
 	"check": {step: (*client).stepCheck},
 	"first": {step: (*client).stepCheck, once: true},
 	"list":  {step: (*client).stepList},
 	"retr":  {step: (*client).stepRetr, many: true},
 	"drain": {step: (*client).stepDrain, many: true, once: true},
+
+	"gssapi": {step: (*client).stepLogin, mechanism: "gssapi"},
+	"kpop":   {step: (*client).stepLogin, mechanism: "kpop"},
+	"idle":   {step: (*client).stepHold},
+	"abuse":  {step: (*client).stepLogin},
 }
 
 // Workloads returns the names of all workloads.
