@@ -5,7 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"sync"
 )
 
 // A logger is the process's log. A reload follows its file and level; the
@@ -68,25 +67,5 @@ func (l *logger) prepare(set logSettings, stderr io.Writer) (commit func(), err 
 	}, nil
 }
 
-// A logTarget is where the log goes. It may be moved while it is written to.
-type logTarget struct {
-	mu   sync.Mutex
-	w    io.Writer
-	file *os.File // w, where that is a file of ours
-}
-
-func (t *logTarget) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.w.Write(p)
-}
-
-// move moves the log to w. file is w where we opened it, else nil.
-func (t *logTarget) move(w io.Writer, file *os.File) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.file != nil {
-		t.file.Close()
-	}
-	t.w, t.file = w, file
-}
+// flush writes the lines that wait.
+func (l *logger) flush() { l.target.flush() }

@@ -78,6 +78,7 @@ func (s *service) run(ctx context.Context) error {
 	defer signal.Stop(stop)
 
 	s.log = newLogger(s.stderr)
+	defer s.log.flush()
 	defer s.closeAudit()
 	defer s.sweeps.stop()
 	s.sockets = newSockets(ctx, &s.server)

@@ -114,6 +114,9 @@ func (l listener) listen(ctx context.Context) (net.Listener, error) {
 	// No client of ours speaks Multipath TCP, which confinement by port does
 	// not see.
 	lc.SetMultipathTCP(false)
+	if l.network != "unix" {
+		lc.KeepAlive, lc.Control = -1, probeSilent
+	}
 	nl, err := lc.Listen(ctx, l.network, l.address)
 	if l.network != "unix" || !errors.Is(err, syscall.EADDRINUSE) || !abandoned(ctx, l.address) {
 		return nl, err
@@ -122,6 +125,28 @@ func (l listener) listen(ctx context.Context) (net.Listener, error) {
 		return nil, err
 	}
 	return lc.Listen(ctx, l.network, l.address)
+}
+
+// Who is silent for so long is asked whether he is still there, up to nine
+// times. Without an answer the connection ends, and the maildrop is free again.
+const probeAfter = 15 * time.Second
+
+// probeSilent sets the keep-alives of a listener (tcp(7)), which the connections
+// that it accepts have from it: package net would set them one by one.
+func probeSilent(_, _ string, socket syscall.RawConn) error {
+	var err error
+	set := func(fd uintptr, level, option, value int) {
+		if e := syscall.SetsockoptInt(int(fd), level, option, value); err == nil {
+			err = os.NewSyscallError("setsockopt", e)
+		}
+	}
+	control := socket.Control(func(fd uintptr) {
+		set(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1)
+		set(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, int(probeAfter/time.Second))
+		set(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, int(probeAfter/time.Second))
+		set(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, 9)
+	})
+	return errors.Join(control, err)
 }
 
 // permit says who may connect to a Unix socket. Before, whom the umask lets,

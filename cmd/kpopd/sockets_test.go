@@ -81,3 +81,37 @@ func TestListenHint(t *testing.T) {
 		t.Errorf("of a Unix socket: %s", got)
 	}
 }
+
+// A connection has the keep-alives of its listener.
+func TestKeepAlive(t *testing.T) {
+	l, err := listener{network: "tcp", address: "127.0.0.1:0"}.listen(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	socket, err := conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket.Control(func(fd uintptr) {
+		for _, o := range []struct{ level, option, want int }{
+			{syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1}, {syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, 15},
+			{syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, 15}, {syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, 9},
+			{syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1},
+		} {
+			if got, err := syscall.GetsockoptInt(int(fd), o.level, o.option); got != o.want || err != nil {
+				t.Errorf("option %d is %d, %v, want %d", o.option, got, err, o.want)
+			}
+		}
+	})
+}

@@ -48,7 +48,7 @@ func (k *Locker) fence(ctx context.Context, name string, token uint64) error {
 	if err := wait(ctx, file); err != nil {
 		return err
 	}
-	if named, err := k.named(name, &st); !named {
+	if named, err := k.named(name, idOf(&st)); !named {
 		return errors.Join(err, errReplaced)
 	}
 	r, err := readRecord(file)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
@@ -30,7 +29,8 @@ const patience = 10 * time.Second
 type Lease struct {
 	locker *Locker
 	name   string
-	stat   unix.Stat_t // of file
+	id     fileID // of file
+	size   int64  // of file
 	token  uint64
 	holder maildrop.Holder
 
@@ -60,25 +60,27 @@ func (l *Lease) Lost() <-chan struct{} { return l.lost }
 func (l *Lease) lose() { l.loseOnce.Do(func() { close(l.lost) }) }
 
 // take gets the lock and a token.
-func (l *Lease) take(ctx context.Context) (err error) {
-	if l.stat, err = l.file.Stat(); err != nil {
+func (l *Lease) take(ctx context.Context) error {
+	st, err := l.file.Stat()
+	if err != nil {
 		return err
 	}
-	if l.stat.Mode&unix.S_IFMT != unix.S_IFREG {
+	l.id, l.size = idOf(&st), st.Size
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return durable.ErrNotRegular
 	}
 	if err := l.lock(ctx); err != nil {
 		return err
 	}
-	if named, err := l.locker.named(l.name, &l.stat); !named {
+	if named, err := l.locker.named(l.name, l.id); !named {
 		return errors.Join(err, errReplaced)
 	}
-	last, err := readRecord(l.file)
+	last, err := readToken(l.file)
 	if err != nil {
 		return err
 	}
-	l.token, l.holder = next(last.Token), maildrop.HolderOf(ctx)
-	l.write(os.Getpid())
+	l.token, l.holder = next(last), maildrop.HolderOf(ctx)
+	l.write(l.locker.pid)
 	return l.file.Unlock(removal, 1)
 }
 
@@ -88,9 +90,7 @@ func next(last uint64) uint64 { return max(last+1, uint64(time.Now().UnixMicro()
 // lock takes both octets: ErrLocked where another session has the first. The
 // second is soon free.
 func (l *Lease) lock(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for {
+	for end := time.Now().Add(patience); ; {
 		got, err := l.file.TryLock(session, both)
 		if err != nil || got {
 			return err
@@ -102,7 +102,7 @@ func (l *Lease) lock(ctx context.Context) error {
 		if taken {
 			return maildrop.ErrLocked
 		}
-		if err := pause(ctx); err != nil {
+		if err := pauseUntil(ctx, end); err != nil {
 			return fmt.Errorf("%w: somebody is taking it away: %w", maildrop.ErrLocked, err)
 		}
 	}
@@ -115,11 +115,10 @@ func (l *Lease) write(pid int) {
 	if pid != 0 {
 		r.Holder = l.holder
 	}
-	text := r.encode(l.stat.Size)
-	l.written, l.stat.Size = l.token, max(l.stat.Size, int64(len(text)))
+	text := r.encode(l.size)
+	l.written, l.size = l.token, max(l.size, int64(len(text)))
 	if _, err := l.file.WriteAt(text, 0); err != nil {
-		there, _ := readRecord(l.file)
-		l.written = there.Token
+		l.written, _ = readToken(l.file)
 	}
 }
 
@@ -154,15 +153,15 @@ func (l *Lease) hold() error {
 // check makes sure, under octet 1, that the lease is still this session's. An
 // error that says neither yes nor no counts as no, but is not for good.
 func (l *Lease) check() error {
-	named, err := l.locker.named(l.name, &l.stat)
+	named, err := l.locker.named(l.name, l.id)
 	if err != nil {
 		return fmt.Errorf("%w: %w", maildrop.ErrStale, err)
 	}
-	r, err := readRecord(l.file)
+	token, err := readToken(l.file)
 	if err != nil {
 		return fmt.Errorf("%w: %w", maildrop.ErrStale, err)
 	}
-	if !named || r.Token != l.written {
+	if !named || token != l.written {
 		l.lose()
 		return maildrop.ErrStale
 	}
@@ -199,7 +198,7 @@ func (l *Lease) signOff() {
 	if got, err := l.file.TryLock(session, both); !got || err != nil {
 		return
 	}
-	if r, err := readRecord(l.file); err == nil && r.Token == l.written {
+	if token, err := readToken(l.file); err == nil && token == l.written {
 		l.write(0)
 	}
 }

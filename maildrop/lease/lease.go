@@ -54,6 +54,7 @@ var _ maildrop.Fencer = (*Locker)(nil)
 type Locker struct {
 	dir  *durable.Dir
 	host string
+	pid  int
 
 	listing sync.Mutex // the directory is being read
 
@@ -91,7 +92,7 @@ func OpenExisting(path string) (*Locker, error) {
 		return nil, fmt.Errorf("locks: %w", err)
 	}
 	host, _ := os.Hostname() // "" is not known
-	k := &Locker{dir: dir, host: host, held: make(map[*Lease]struct{})}
+	k := &Locker{dir: dir, host: host, pid: os.Getpid(), held: make(map[*Lease]struct{})}
 	runtime.AddCleanup(k, func(d *durable.Dir) { d.Close() }, dir)
 	return k, nil
 }
@@ -158,13 +159,18 @@ func fileName(name string) string {
 	})
 }
 
-// named reports whether the lock file of name is still the one that st is of.
-func (k *Locker) named(name string, st *unix.Stat_t) (bool, error) {
+// A fileID tells a file from all others that there are.
+type fileID struct{ dev, ino uint64 }
+
+func idOf(st *unix.Stat_t) fileID { return fileID{uint64(st.Dev), st.Ino} }
+
+// named reports whether the lock file of name is still this one.
+func (k *Locker) named(name string, id fileID) (bool, error) {
 	now, err := k.dir.Lstat(fileName(name))
 	if errors.Is(err, unix.ENOENT) {
 		return false, nil
 	}
-	return err == nil && now.Ino == st.Ino && now.Dev == st.Dev, err
+	return err == nil && idOf(&now) == id, err
 }
 
 // pause waits for the next look at what nothing tells of.
@@ -177,4 +183,12 @@ func pause(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// pauseUntil is pause as long as it is not too late for that.
+func pauseUntil(ctx context.Context, end time.Time) error {
+	if !time.Now().Before(end) {
+		return context.DeadlineExceeded
+	}
+	return pause(ctx)
 }

@@ -2,10 +2,10 @@ package lease
 
 import (
 	"bytes"
-	"fmt"
 	"hash/crc32"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"kpopd/maildrop"
@@ -45,34 +45,51 @@ const (
 // What a client chose is clipped, at more octets than it needs, or where the
 // whole would be too long at fewer.
 func (r *Record) encode(size int64) []byte {
-	var line string
-	for _, most := range []int{256, 64, 0} {
-		line = r.line(most)
-		line += fmt.Sprintf(" sum=%08x", crc32.ChecksumIEEE([]byte(line)))
-		if len(line) < recordMax {
+	b := make([]byte, 0, recordSize)
+	for _, most := range [...]int{256, 64, 0} {
+		b = r.appendLine(b[:0], most)
+		b = appendSum(b, b)
+		if len(b) < recordMax {
 			break
 		}
 	}
 	n := recordSize
-	if len(line) >= n || size > int64(n) {
+	if len(b) >= n || size > int64(n) {
 		n = recordMax
 	}
-	return fmt.Appendf(make([]byte, 0, n), "%-*s\n", n-1, line)
+	for len(b) < n-1 {
+		b = append(b, ' ')
+	}
+	return append(b, '\n')
 }
 
-func (r *Record) line(most int) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "token=%0*d pid=%010d since=%s maildrop=%s v=2", tokenDigits, r.Token, r.PID, r.Since.UTC().Format(timeFormat), strconv.QuoteToASCII(r.Place))
+func (r *Record) appendLine(b []byte, most int) []byte {
+	b = appendNumber(append(b, "token="...), r.Token, 10, tokenDigits)
+	b = appendNumber(append(b, " pid="...), uint64(r.PID), 10, 10)
+	b = r.Since.UTC().AppendFormat(append(b, " since="...), timeFormat)
+	b = strconv.AppendQuoteToASCII(append(b, " maildrop="...), r.Place)
+	b = append(b, " v=2"...)
 	for _, f := range r.texts() {
 		text := *f.text
 		if f.key != "name" && len(text) > most {
 			text = text[:most]
 		}
 		if text != "" {
-			fmt.Fprintf(&b, " %s=%s", f.key, strconv.QuoteToASCII(text))
+			b = append(append(append(b, ' '), f.key...), '=')
+			b = strconv.AppendQuoteToASCII(b, text)
 		}
 	}
-	return b.String()
+	return b
+}
+
+// appendNumber appends n with at least as many digits, zeros in front.
+func appendNumber(b []byte, n uint64, base, digits int) []byte {
+	var buf [20]byte
+	text := strconv.AppendUint(buf[:0], n, base)
+	for range digits - len(text) {
+		b = append(b, '0')
+	}
+	return append(b, text...)
 }
 
 type textField struct {
@@ -80,8 +97,8 @@ type textField struct {
 	text *string
 }
 
-func (r *Record) texts() []textField {
-	return []textField{
+func (r *Record) texts() [7]textField {
+	return [...]textField{
 		{"host", &r.Host}, {"name", &r.Maildrop}, {"user", &r.User}, {"mechanism", &r.Mechanism},
 		{"client", &r.Client}, {"listener", &r.Listener}, {"conn", &r.Conn},
 	}
@@ -90,42 +107,85 @@ func (r *Record) texts() []textField {
 // readRecord reads the record of a lock file. One that is not sound has no
 // place, but a token if that can be read. It may be read while it is written.
 func readRecord(f *durable.File) (r Record, err error) {
-	buf := make([]byte, recordMax)
+	var sound bool
+	err = reread(f, func(text []byte) bool {
+		r, sound = parseRecord(text)
+		return sound
+	})
+	if !sound {
+		r = Record{Token: r.Token}
+	}
+	return r, err
+}
+
+// readToken is readRecord for who wants the token alone.
+func readToken(f *durable.File) (token uint64, err error) {
+	err = reread(f, func(text []byte) bool {
+		var sum sumKind
+		_, token, sum = cutRecord(text)
+		return sum == sumRight
+	})
+	return token, err
+}
+
+var records = sync.Pool{New: func() any { return new([recordMax]byte) }}
+
+// reread reads a lock file until take says that what it got is sound, or it has
+// read often enough. What take is given, it may not keep.
+func reread(f *durable.File, take func(text []byte) (sound bool)) error {
+	buf := records.Get().(*[recordMax]byte)
+	defer records.Put(buf)
 	for range 3 {
-		n, err := f.ReadAt(buf, 0)
-		if err != nil {
-			return Record{}, err
-		}
-		var sound bool
-		if r, sound = parseRecord(buf[:n]); sound {
-			return r, nil
+		n, err := f.ReadAt(buf[:], 0)
+		if err != nil || take(buf[:n]) {
+			return err
 		}
 	}
-	return Record{Token: r.Token}, nil
+	return nil
 }
 
 // parseRecord takes a record apart, of this version or of the one before, which
 // had no sum.
 func parseRecord(b []byte) (r Record, sound bool) {
-	line, _, whole := bytes.Cut(b, []byte("\n"))
-	text := strings.TrimRight(string(line), " ")
-	if len(text) >= len("token=")+tokenDigits && strings.HasPrefix(text, "token=") {
-		r.Token, _ = strconv.ParseUint(text[len("token="):len("token=")+tokenDigits], 10, 63)
-	}
-	body, sum, summed := cutSum(text)
-	if !whole || summed && sum != fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(body))) {
-		return r, false
-	}
-	return r, r.parse(body, summed)
+	body, token, sum := cutRecord(b)
+	r.Token = token
+	return r, sum != sumWrong && r.parse(string(body), sum == sumRight)
 }
 
-// cutSum cuts the sum off, behind the last quotation mark.
-func cutSum(text string) (body, sum string, ok bool) {
-	i := strings.LastIndex(text, " sum=")
-	if i < 0 || strings.Contains(text[i:], `"`) {
-		return text, "", false
+// A sumKind is what a record's sum says of it.
+type sumKind int
+
+const (
+	sumWrong sumKind = iota // or half a line
+	sumNone
+	sumRight
+)
+
+// cutRecord cuts the text of a record from what fills the file and from its sum,
+// which is behind the last quotation mark. The token is there even if the rest
+// is wrong, or else 0.
+func cutRecord(b []byte) (body []byte, token uint64, sum sumKind) {
+	line, _, whole := bytes.Cut(b, []byte("\n"))
+	line = bytes.TrimRight(line, " ")
+	if digits, ok := bytes.CutPrefix(line, []byte("token=")); ok && len(digits) >= tokenDigits {
+		token, _ = strconv.ParseUint(string(digits[:tokenDigits]), 10, 63)
 	}
-	return text[:i], text[i+len(" sum="):], true
+	i := bytes.LastIndex(line, []byte(" sum="))
+	switch {
+	case !whole:
+		return line, token, sumWrong
+	case i < 0 || bytes.IndexByte(line[i:], '"') >= 0:
+		return line, token, sumNone
+	case !bytes.Equal(line[i:], appendSum(nil, line[:i])):
+		return line, token, sumWrong
+	}
+	return line[:i], token, sumRight
+}
+
+// appendSum appends the sum of a record's text.
+func appendSum(b, text []byte) []byte {
+	sum := crc32.ChecksumIEEE(text)
+	return appendNumber(append(b, " sum="...), uint64(sum), 16, 8)
 }
 
 // parse reads the fields. Those that it does not know are passed over.
@@ -157,11 +217,13 @@ func cutValue(text string) (value, rest string) {
 
 func (r *Record) set(key, value string) bool {
 	var err error
+	var pid uint64
 	switch key {
 	case "token":
 		r.Token, err = strconv.ParseUint(value, 10, 63)
 	case "pid":
-		r.PID, err = strconv.Atoi(value)
+		pid, err = strconv.ParseUint(value, 10, 31)
+		r.PID = int(pid)
 	case "since":
 		r.Since, err = time.Parse(timeFormat, value)
 	case "v":

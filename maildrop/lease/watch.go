@@ -56,7 +56,7 @@ func (k *Locker) closeIdle() error {
 // look looks for leases that were lost, and comes again while there are any.
 func (k *Locker) look() {
 	for _, l := range k.suspects() {
-		if named, err := k.named(l.name, &l.stat); err == nil && !named {
+		if named, err := k.named(l.name, l.id); err == nil && !named {
 			l.lose()
 		}
 	}
