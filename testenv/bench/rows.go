@@ -126,6 +126,7 @@ const retrievers = 4
 func (p pace) retrievals() (all []row) {
 	at := &setting{users: retrievers * len(texts), servers: three, fill: func(s *site) {
 		for i, t := range texts {
+			s.declare(max(p.n(t.n), 4), t.size)
 			for k := range retrievers {
 				s.fill(i*retrievers+k, max(p.n(t.n), 4), t.size, t.form)
 			}
@@ -139,7 +140,9 @@ func (p pace) retrievals() (all []row) {
 			what, name = fmt.Sprintf("%s, pipelined %d deep", what, depth), fmt.Sprintf("%s/deep", name)
 		}
 		args := load("retr", retrievers, retrievers, "-tls", w.tls, "-first-user", strconv.Itoa(text*retrievers), "-pipeline", strconv.Itoa(depth))
-		all = append(all, row{name: name, what: what, setting: at, value: v, runs: beside(w.port, args...)})
+		all = append(all, row{
+			name: name, what: what, setting: at, value: v, runs: beside(w.port, args...), checked: manifest(max(p.n(t.n), 4), t.size),
+		})
 	}
 	for way := range 2 {
 		add(0, way, 1, perSecond)
@@ -183,7 +186,7 @@ func (p pace) memory() (all []row) {
 	const crowded = "Dovecot, 100 sessions a process"
 	shared := "service pop3 {\n  client_limit = 100\n}\n"
 	at := &setting{users: sessions, fill: fillAll(sessions, 3, 4<<10, byDovecot),
-		servers: []server{three[0], dovecot("Dovecot"), dovecot(crowded, shared), limit}}
+		servers: []server{three[0], dovecot("Dovecot"), dovecot(crowded, shared), frugal}}
 	for _, w := range ways[:2] {
 		hold := func(n int) []string {
 			return append(load("idle", 8, n, "-tls", w.tls), "-sessions", strconv.Itoa(n))
