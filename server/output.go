@@ -24,6 +24,14 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// WriteString is Write of a text.
+func (c *Conn) WriteString(text string) (int, error) {
+	b := c.buffer()
+	*b = append(*b, text...)
+	c.flushIfLarge()
+	return len(text), nil
+}
+
 // Printf buffers formatted output.
 func (c *Conn) Printf(format string, a ...any) {
 	b := c.buffer()

@@ -134,7 +134,7 @@ func (d *daemon) strace(t testing.TB) *trace {
 	t.Helper()
 	tr := &trace{path: filepath.Join(t.TempDir(), "trace")}
 	tr.cmd = exec.Command("strace", "-f", "-y", "-s", "16", "-o", tr.path, "-p", strconv.Itoa(d.cmd.Process.Pid),
-		"-e", "trace=sendfile,read,pread64,write,writev,sendto,setsockopt,epoll_ctl,openat")
+		"-e", "trace=sendfile,read,pread64,write,pwrite64,writev,sendto,setsockopt,epoll_ctl,openat")
 	stderr, err := tr.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
