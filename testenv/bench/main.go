@@ -100,9 +100,6 @@ func (o *options) run(ctx context.Context, stdout io.Writer) error {
 	case o.table:
 		return errors.Join(o.load(rows), o.print(stdout, rows))
 	}
-	if err := manyFiles(); err != nil {
-		return err
-	}
 	return play(ctx, func(t *stage) {
 		o.tools = build(t, o.tools)
 		o.measure(t, rows)
@@ -149,17 +146,4 @@ func (r row) besides(program string, settings map[*setting]*setting) row {
 	r.runs = slices.Insert(slices.Clone(r.runs), 1, other)
 	r.runs[0].against = name
 	return r
-}
-
-// manyFiles lets the servers have a connection for each session.
-func manyFiles() error {
-	many := syscall.Rlimit{Cur: 1 << 20, Max: 1 << 20}
-	if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &many) == nil {
-		return nil
-	}
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &many); err != nil {
-		return err
-	}
-	many.Cur = many.Max // which is what there is to have
-	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &many)
 }

@@ -51,10 +51,7 @@ type result struct {
 	Bytes float64 `json:"octets_per_second"`
 	// Verified are operations whose text was compared with a manifest.
 	Verified int `json:"verified"`
-	// Bottleneck, where it is not empty, is what limits the result other than the
-	// server.
-	Bottleneck string `json:"bottleneck"`
-	Server     struct {
+	Server   struct {
 		CPU    float64 `json:"cpu_ms_per_operation"`
 		Memory float64 `json:"pss_kib_per_session"`
 	} `json:"server"`
@@ -75,7 +72,7 @@ var (
 	kibibytes = value{unit: " KiB", of: func(r result) float64 { return r.Server.Memory }, less: true}
 )
 
-// settings of the bench itself.
+// A pace is how long the bench takes for everything.
 type pace struct {
 	rounds  int
 	seconds time.Duration // a run

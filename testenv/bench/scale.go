@@ -43,7 +43,7 @@ func (p pace) scales() (all []row) {
 // beside are logins beside idle sessions. Dovecot has a process for each of them.
 func (p pace) beside() (all []row) {
 	const users = 100
-	most := p.n(10_000)
+	most := p.sessions(10_000)
 	at := &setting{users: users + most, fill: fillAll(users+most, 3, 4<<10, byDovecot), servers: three}
 	for _, n := range []int{0, most / 100, most / 10, most} {
 		r := row{
@@ -101,7 +101,7 @@ func (s *site) furnish(n int) {
 
 // many is the memory of as many sessions as a large server has.
 func (p pace) many() row {
-	n := p.n(50_000)
+	n := p.sessions(50_000)
 	at := &setting{users: n, fill: fillAll(n, 3, 4<<10, byDovecot), servers: []server{three[0], frugal}}
 	hold := append(load("idle", 8, n), "-sessions", fmt.Sprint(n))
 	return row{
