@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -38,7 +37,6 @@ var (
 
 const (
 	inputSize  = 4 << 10  // the reader's buffer
-	flushAt    = 64 << 10 // output is sent before it grows beyond this
 	discardMax = 64 << 10 // of a line that is too long, before we hang up
 	lingerMax  = 64 << 10 // read and dropped behind a last word
 	lineFactor = 3        // a long line, what its handler takes it apart into, and some more
@@ -66,7 +64,8 @@ type Conn struct {
 	endpoint *Endpoint
 	log      *slog.Logger
 	raw      net.Conn // the socket
-	conn     net.Conn // raw, or TLS on it
+	conn     net.Conn // raw, or what protects it, on records
+	records  *records // nil: nothing protects it
 	in       input
 	line     []byte  // a line that did not fit in's buffer
 	out      *[]byte // from a pool; nil: nothing is buffered
@@ -247,56 +246,6 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write buffers p. Like Printf it reports no error.
-func (c *Conn) Write(p []byte) (int, error) {
-	b := c.buffer()
-	*b = append(*b, p...)
-	c.flushIfLarge()
-	return len(p), nil
-}
-
-// Printf buffers formatted output.
-func (c *Conn) Printf(format string, a ...any) {
-	b := c.buffer()
-	*b = fmt.Appendf(*b, format, a...)
-	c.flushIfLarge()
-}
-
-func (c *Conn) buffer() *[]byte {
-	if c.out == nil {
-		c.out = getBuffer()
-	}
-	return c.out
-}
-
-func (c *Conn) flushIfLarge() {
-	if len(*c.out) >= flushAt {
-		c.Flush()
-	}
-}
-
-// Err returns the error that output met, which the next read reports; nil:
-// none so far.
-func (c *Conn) Err() error { return c.err }
-
-// Flush sends what is buffered, within the endpoint's WriteTimeout.
-func (c *Conn) Flush() error {
-	if c.out == nil {
-		return c.err
-	}
-	b := c.out
-	c.out = nil
-	defer putBuffer(b)
-	if c.err != nil {
-		return c.err
-	}
-	c.conn.SetWriteDeadline(c.writeDeadline())
-	if _, err := c.conn.Write(*b); err != nil {
-		c.err = c.writeError(err)
-	}
-	return c.err
-}
-
 // Abort ends the connection at once, from any goroutine. cause is what its
 // owner gets from the next read.
 func (c *Conn) Abort(cause error) {
@@ -349,16 +298,6 @@ func (c *Conn) readDeadline() time.Time {
 	return time.Now().Add(orDefault(c.endpoint.IdleTimeout, 10*time.Minute))
 }
 
-// writeDeadline is when a client must have taken what is sent now. One that
-// has not logged in gains no time by not reading.
-func (c *Conn) writeDeadline() time.Time {
-	end := time.Now().Add(orDefault(c.endpoint.WriteTimeout, 2*time.Minute))
-	if login := c.LoginDeadline().Add(lastWord); !c.loggedIn.Load() && login.Before(end) {
-		return login
-	}
-	return end
-}
-
 func orDefault(d, def time.Duration) time.Duration {
 	if d == 0 {
 		return def
@@ -378,16 +317,6 @@ func (c *Conn) readError(err error) error {
 		return ErrIdleTimeout
 	}
 	return ErrLoginTimeout
-}
-
-func (c *Conn) writeError(err error) error {
-	if cause := c.aborted.Load(); cause != nil {
-		return *cause
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return ErrSlowReader
-	}
-	return err
 }
 
 // logEnd logs how the connection ended. A client that goes away is noise.

@@ -32,6 +32,10 @@ func (c *Conn) StartLayer(l SecurityLayer) error {
 	if err := c.Flush(); err != nil {
 		return err
 	}
+	if c.records == nil {
+		c.records = &records{Conn: c.raw, c: c}
+		c.conn = c.records
+	}
 	c.conn = &layer{Conn: c.conn, l: l}
 	c.in.reset(c.conn)
 	return nil

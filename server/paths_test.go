@@ -29,7 +29,7 @@ func TestWireTextBoundaries(t *testing.T) {
 			t.Errorf("chunks of %d: %q, want %q", chunk, got, want)
 		}
 	}
-	for _, edge := range []int{server.PieceSize, server.ChunkSize} {
+	for _, edge := range []int{server.LeastRead, server.TextSize / 2, server.TextSize} {
 		for before := edge - len(awkward) - 1; before <= edge+1; before++ {
 			text := strings.Repeat("x", before) + awkward + "tail"
 			want, octets := naiveWireText([]byte(text))
@@ -129,7 +129,7 @@ func TestWritesOfTexts(t *testing.T) {
 		},
 	} {
 		got := writes(fn)
-		if most, least := slices.Max(got), slices.Min(got[:len(got)-1]); most > 96<<10 || least < 64<<10 {
+		if most, least := slices.Max(got), slices.Min(got[:len(got)-1]); most > server.TextSize || least < 64<<10 {
 			t.Errorf("%s: writes of %d to %d octets", name, least, most)
 		}
 	}

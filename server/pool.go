@@ -9,20 +9,22 @@ import (
 var (
 	inputs  = sync.Pool{New: func() any { return new([inputSize]byte) }}
 	buffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
-	chunks  = sync.Pool{New: func() any { b := make([]byte, chunkSize); return &b }}
+	texts   = sync.Pool{New: func() any { b := make([]byte, 0, textSize); return &b }}
 )
 
 const (
-	chunkSize = 64 << 10
-	keepMax   = 2 * flushAt // a buffer that grew beyond this is not kept
+	textSize = 256 << 10   // of a buffer for large texts
+	keepMax  = 2 * flushAt // another buffer that grew beyond this is not kept
 )
 
 func getBuffer() *[]byte { return buffers.Get().(*[]byte) }
 
 func putBuffer(b *[]byte) {
-	if cap(*b) > keepMax {
-		return
-	}
 	*b = (*b)[:0]
-	buffers.Put(b)
+	switch {
+	case cap(*b) == textSize:
+		texts.Put(b)
+	case cap(*b) <= keepMax:
+		buffers.Put(b)
+	}
 }

@@ -37,6 +37,9 @@ func TLSConfig(certs []tls.Certificate, min uint16) *tls.Config {
 	return &tls.Config{
 		MinVersion: max(min, tls.VersionTLS12),
 		NextProtos: []string{"pop3"},
+		// Small records are for who can use the beginning of a page. A reply is of
+		// use when it is whole.
+		DynamicRecordSizingDisabled: true,
 		VerifyPeerCertificate: func(shown [][]byte, _ [][]*x509.Certificate) error {
 			n := 0
 			for _, cert := range shown {
@@ -99,7 +102,8 @@ func (c *Conn) handshake(ctx context.Context) error {
 
 func (c *Conn) shakeHands(ctx context.Context) error {
 	var leaf *tls.Certificate
-	t := tls.Server(c.raw, c.endpoint.TLS)
+	c.records = &records{Conn: c.raw, c: c}
+	t := tls.Server(c.records, c.endpoint.TLS)
 	// The deadline is the login's: a stalled handshake is not its own wait.
 	c.raw.SetDeadline(c.LoginDeadline())
 	if err := t.HandshakeContext(context.WithValue(ctx, leafKey{}, &leaf)); err != nil {

@@ -70,10 +70,6 @@ func (d *Dovecot) Stop() {
 // Pid returns the process of the server that has started all others.
 func (d *Dovecot) Pid() int { return d.server.cmd.Process.Pid }
 
-// Pids returns the processes of the server: the master and all that it has
-// started.
-func (d *Dovecot) Pids() []int { return processGroup(d.server.cmd.Process.Pid) }
-
 // Log returns the end of what the server has said.
 func (d *Dovecot) Log() string { return d.server.log.String() }
 
@@ -230,23 +226,4 @@ func giveToMail(dir string) (owner, error) {
 		err = os.Chmod(up, 0o755)
 	}
 	return owner{mail, mail}, err
-}
-
-// processGroup returns the processes of a group.
-func processGroup(group int) (pids []int) {
-	dirs, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, name := range dirs {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			continue // it ended
-		}
-		var pid, ppid, pgrp int
-		var state string
-		_, rest, _ := strings.Cut(string(text), ") ")
-		_, _ = fmt.Sscan(string(text), &pid)
-		if _, err := fmt.Sscan(rest, &state, &ppid, &pgrp); err == nil && pgrp == group {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
 }

@@ -89,7 +89,7 @@ var third = []struct {
 	{"github.com/go-asn1-ber/", []string{"auth/ldap"}},
 	{"golang.org/x/crypto/cryptobyte", []string{"auth/krb5"}},
 	{"golang.org/x/net/dns/dnsmessage", []string{"testenv"}},
-	{"golang.org/x/sys/unix", []string{"auth/krb5", "maildrop/durable", "maildrop/index", "maildrop/lease", "maildrop/maildir", "maildrop/mbox", "maildrop/migrate", "maildrop/storetest", "maildrop/uidl", "server/audit", "testenv", "cmd/kpopd", "cmd/popbench/procfs"}},
+	{"golang.org/x/sys/unix", []string{"auth/krb5", "maildrop/durable", "maildrop/index", "maildrop/lease", "maildrop/maildir", "maildrop/mbox", "maildrop/migrate", "maildrop/storetest", "maildrop/uidl", "server/audit", "testenv", "cmd/kpopd", "cmd/popbench", "cmd/popbench/procfs"}},
 }
 
 // mayUse says whether one of our packages may import from elsewhere: the

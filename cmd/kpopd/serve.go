@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -81,6 +82,10 @@ func (s *service) run(ctx context.Context) error {
 	defer s.log.flush()
 	defer s.closeAudit()
 	defer s.sweeps.stop()
+	var memory sync.WaitGroup
+	memory.Go(func() { keepMemory(ctx) })
+	defer memory.Wait()
+	defer cancel()
 	s.sockets = newSockets(ctx, &s.server)
 	if err := s.start(); err != nil {
 		s.sockets.close()

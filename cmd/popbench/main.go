@@ -65,6 +65,7 @@ func program(stdout, stderr io.Writer) *cli.Command {
 	root := &cli.Command{
 		Name:           "popbench",
 		Usage:          "put a load on a POP3 server and measure it",
+		Description:    about,
 		Writer:         stdout,
 		ErrWriter:      stderr,
 		ExitErrHandler: func(context.Context, *cli.Command, error) {},
@@ -78,6 +79,7 @@ func program(stdout, stderr io.Writer) *cli.Command {
 	for _, name := range load.Workloads() {
 		root.Commands = append(root.Commands, workloadCommand(name, stdout, stderr))
 	}
+	root.Commands = append(root.Commands, plotCommand(stdout))
 	for _, cmd := range append(root.Commands, root) {
 		cmd.OnUsageError = func(_ context.Context, _ *cli.Command, err error, _ bool) error { return usageError{err} }
 	}

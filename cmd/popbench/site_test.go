@@ -286,5 +286,5 @@ func (s *site) startDovecot(t testing.TB) *server {
 	d := testenv.StartDovecot(t, testenv.DovecotConfig{Mail: filepath.Join(s.dir, "mail"), Users: passwords,
 		Extra: "service pop3-login {\n  service_count = 0\n}\n"})
 	s.ca = d.CA.File(t)
-	return &server{clear: d.POP3, stls: d.POP3, implicit: d.POP3S, pid: d.Pids()[0]}
+	return &server{clear: d.POP3, stls: d.POP3, implicit: d.POP3S, pid: d.Pid()}
 }

@@ -14,16 +14,20 @@ import (
 // workloadCommand is a run of a workload.
 func workloadCommand(name string, stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
-		Name:      name,
-		Usage:     usages[name],
-		ArgsUsage: "HOST:PORT",
-		Flags:     append(flags(), own(name)...),
+		Name:        name,
+		Usage:       workloads[name].usage,
+		ArgsUsage:   "HOST:PORT",
+		Description: workloads[name].help(),
+		Flags:       append(flags(), own(name)...),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			o, err := options(ctx, cmd)
 			if err != nil {
 				return err
 			}
+			show, wipe := progressBar(stderr, cmd.Bool("q"))
+			o.Progress = show
 			res, err := load.Run(ctx, o)
+			wipe()
 			if err != nil {
 				return err
 			}
@@ -35,19 +39,6 @@ func workloadCommand(name string, stdout, stderr io.Writer) *cli.Command {
 			return report(stdout, res, cmd.Bool("json"))
 		},
 	}
-}
-
-var usages = map[string]string{
-	"login":  "sessions of login, STAT and QUIT",
-	"check":  "sessions of login, STAT, UIDL and QUIT",
-	"list":   "sessions of login, LIST and QUIT",
-	"first":  "as check, each account once: maildrops that the server has never seen",
-	"retr":   "messages: each client retrieves those of one session round and round",
-	"gssapi": "login by SASL GSSAPI with a ticket, STAT and QUIT",
-	"kpop":   "login by KPOP with a ticket, STAT and QUIT",
-	"idle":   "sessions that are held, and the memory of each",
-	"abuse":  "as login, without and with clients that abuse the server",
-	"drain":  "messages: each account is emptied by RETR, DELE and QUIT",
 }
 
 // report writes a result.

@@ -69,7 +69,14 @@ func (d *Dir) isLink(name string) bool {
 
 // Make opens the subdirectory called name; one that is missing is made and is
 // durable on return.
-func (d *Dir) Make(name string, perm uint32) (*Dir, error) {
+func (d *Dir) Make(name string, perm uint32) (*Dir, error) { return d.make(name, perm, d.Sync) }
+
+// MakeSoon is Make for what may be lost in a crash: it waits for no disk.
+func (d *Dir) MakeSoon(name string, perm uint32) (*Dir, error) {
+	return d.make(name, perm, func() error { return nil })
+}
+
+func (d *Dir) make(name string, perm uint32, sync func() error) (*Dir, error) {
 	sub, err := d.Open(name)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return sub, err
@@ -79,7 +86,7 @@ func (d *Dir) Make(name string, perm uint32) (*Dir, error) {
 		return nil, &fs.PathError{Op: "mkdir", Path: d.join(name), Err: err}
 	}
 	// After EEXIST too: whoever made it may not have come that far.
-	if err := d.Sync(); err != nil {
+	if err := sync(); err != nil {
 		return nil, err
 	}
 	return d.Open(name)
@@ -208,11 +215,24 @@ func (d *Dir) Stat() (unix.Stat_t, error) {
 
 // Lstat returns what the entry called name is, not following a link.
 func (d *Dir) Lstat(name string) (unix.Stat_t, error) {
-	var st unix.Stat_t
 	if err := d.check("lstat", name); err != nil {
-		return st, err
+		return unix.Stat_t{}, err
 	}
-	err := retry(func() error { return unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) })
+	return d.lstat(name)
+}
+
+// LstatIn is Lstat for an entry of the subdirectory called sub, in one system
+// call. It follows sub where that is a link: it is for directories that only this
+// program writes.
+func (d *Dir) LstatIn(sub, name string) (unix.Stat_t, error) {
+	if err := errors.Join(d.check("lstat", sub), d.check("lstat", name)); err != nil {
+		return unix.Stat_t{}, err
+	}
+	return d.lstat(sub + "/" + name)
+}
+
+func (d *Dir) lstat(name string) (st unix.Stat_t, err error) {
+	err = retry(func() error { return unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) })
 	if err != nil {
 		return st, &fs.PathError{Op: "lstat", Path: d.join(name), Err: err}
 	}

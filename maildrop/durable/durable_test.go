@@ -306,3 +306,35 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("WriteAt = %d, %v; want ENOSPC", n, err)
 	}
 }
+
+// TestLstatIn: an entry of a subdirectory is found, and nothing outside.
+func TestLstatIn(t *testing.T) {
+	dir, err := durable.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	for range 2 {
+		sub, err := dir.MakeSoon("sub", 0o700)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := sub.OpenFile("file", unix.O_WRONLY|unix.O_CREAT, 0o600)
+		if err := errors.Join(err, file.Close(), sub.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if st, err := dir.LstatIn("sub", "file"); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		t.Errorf("%o, %v", st.Mode, err)
+	}
+	for _, names := range [][2]string{{"sub", "none"}, {"none", "file"}} {
+		if _, err := dir.LstatIn(names[0], names[1]); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%q: %v", names, err)
+		}
+	}
+	for _, names := range [][2]string{{"..", "x"}, {"sub", ".."}, {"sub/x", "x"}, {"sub", "x/y"}, {"", "x"}} {
+		if _, err := dir.LstatIn(names[0], names[1]); !errors.Is(err, unix.EINVAL) {
+			t.Errorf("%q: %v", names, err)
+		}
+	}
+}

@@ -63,20 +63,19 @@ func (c *Cache) Get(name string) *Index {
 	if c == nil {
 		return nil
 	}
-	shard, err := c.shard(name, false)
-	if shard != nil {
-		defer shard.Close()
-	}
-	var file identity
-	if err == nil {
-		file, err = identify(shard, fileName(name))
-	}
-	if x := c.find(name, file); x != nil || shard == nil || file == (identity{}) {
+	file, err := c.identify(name)
+	if x := c.find(name, file); x != nil || err != nil || file == (identity{}) {
 		c.report(err, false)
 		return x
 	}
+	shard, err := c.shard(name, false)
+	if shard == nil {
+		c.report(err, false)
+		return nil
+	}
+	defer shard.Close()
 	x, err := read(shard, name)
-	if c.report(err, false); err != nil {
+	if c.report(exists(err), false); err != nil {
 		return nil
 	}
 	c.keep(name, x, file)
@@ -98,7 +97,7 @@ func (c *Cache) Put(name string, x *Index) {
 	defer shard.Close()
 	err = write(shard, name, x)
 	c.report(err, err == nil)
-	file, _ := identify(shard, fileName(name))
+	file, _ := c.identify(name)
 	if err == nil && file == (identity{}) {
 		c.drop(name) // somebody forgot it this moment
 		return
@@ -199,16 +198,24 @@ func (c *Cache) report(err error, written bool) {
 	}
 }
 
-// shard opens the directory of the file of name: one of 256, so that none is
-// large. nil: there is none, or files are not used.
+// shardOf returns the directory of the file of name: one of 256, so that none is
+// large.
+func shardOf(name string) string {
+	const digits = "0123456789abcdef"
+	h := fnv.New32a()
+	io.WriteString(h, name)
+	sum := h.Sum32()
+	return string([]byte{digits[sum>>4&0xf], digits[sum&0xf]})
+}
+
+// shard opens the directory of the file of name. nil: there is none, or files are
+// not used.
 func (c *Cache) shard(name string, create bool) (*durable.Dir, error) {
 	if c.Path == "" {
 		return nil, nil
 	}
 	defer runtime.KeepAlive(c)
-	h := fnv.New32a()
-	io.WriteString(h, name)
-	sub := fmt.Sprintf("%02x", h.Sum32()&0xff)
+	sub := shardOf(name)
 	root, err := c.open(nil)
 	if err != nil {
 		return nil, err
@@ -217,13 +224,13 @@ func (c *Cache) shard(name string, create bool) (*durable.Dir, error) {
 	if !errors.Is(err, fs.ErrNotExist) || !create {
 		return shard, exists(err)
 	}
-	if shard, err = root.Make(sub, 0o700); !errors.Is(err, fs.ErrNotExist) {
+	if shard, err = root.MakeSoon(sub, 0o700); !errors.Is(err, fs.ErrNotExist) {
 		return shard, err
 	}
 	if root, err = c.open(root); err != nil { // somebody removed it
 		return nil, err
 	}
-	return root.Make(sub, 0o700)
+	return root.MakeSoon(sub, 0o700)
 }
 
 // exists is err, or nil where it says that there is nothing.
@@ -262,16 +269,18 @@ func fileName(name string) string {
 	})
 }
 
-// identify returns which file has the name.
-func identify(dir *durable.Dir, name string) (identity, error) {
-	if dir == nil {
+// identify returns which file name has, if any.
+func (c *Cache) identify(name string) (identity, error) {
+	if c.Path == "" {
 		return identity{}, nil
 	}
-	st, err := dir.Lstat(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return identity{}, nil
+	defer runtime.KeepAlive(c)
+	root, err := c.open(nil)
+	if err != nil {
+		return identity{}, err
 	}
-	return identity{st.Ino, st.Size, st.Mtim, st.Ctim}, err
+	st, err := root.LstatIn(shardOf(name), fileName(name))
+	return identity{st.Ino, st.Size, st.Mtim, st.Ctim}, exists(err)
 }
 
 // read reads the file of the maildrop called name.

@@ -66,7 +66,7 @@ func calls(t *testing.T, messages int, work string) map[string]int {
 // whether this process has seen it before or another.
 func TestCallsOfALogin(t *testing.T) {
 	t.Parallel()
-	for work, most := range map[string]int{"again": 30, "known": 40} {
+	for work, most := range map[string]int{"again": 28, "known": 38} {
 		few, many := calls(t, 10, work), calls(t, 10_000, work)
 		total := 0
 		for name, n := range many {
@@ -79,6 +79,22 @@ func TestCallsOfALogin(t *testing.T) {
 		}
 		t.Logf("%s: %d calls: %v", work, total, many)
 	}
+}
+
+// TestAllocationsOfALogin: a login that finds everything as it was allocates the
+// same whatever is there.
+func TestAllocationsOfALogin(t *testing.T) {
+	allocations := func(messages int) float64 {
+		root := fill(t, messages, sizedName)
+		settle(t, filepath.Join(root, "alice", "Maildir"))
+		store := newIndexed(root, t.TempDir())
+		return testing.AllocsPerRun(20, func() { openAlice(t, store).Close() })
+	}
+	few, many := allocations(10), allocations(10_000)
+	if many > few+1 || many > 60 {
+		t.Errorf("%v allocations with few messages, %v with many", few, many)
+	}
+	t.Logf("%v allocations", many)
 }
 
 // TestHundredThousand: a maildrop of 100,000 messages takes some 10 MB, however

@@ -39,19 +39,19 @@ const (
 // name. more has the other files of those that have several, which seldom
 // happens.
 type listing struct {
-	names   string
+	names   []string // in pieces, see nameAt
 	entries []entry
 	more    map[string][]place // by base name
 	ids     *uidl.List         // nil: none
 }
 
-func (l *listing) name(e *entry) string { return l.names[e.at : e.at+uint32(e.length)] }
-func (l *listing) base(e *entry) string { return l.names[e.at : e.at+uint32(e.base)] }
+func (l *listing) name(e *entry) string { return l.part(e.at, e.length) }
+func (l *listing) base(e *entry) string { return l.part(e.at, e.base) }
 
 // list scans the folders.
 func (d *dirs) list() (*listing, error) {
 	var g gathering
-	if err := d.scan(g.add); err != nil {
+	if err := d.scan(func(in folder, name []byte) { g.add(in, name) }); err != nil {
 		return nil, err
 	}
 	l, err := g.listing()
@@ -153,7 +153,7 @@ func extraOf(e *entry) uint64 {
 
 // index returns the messages in the order of their numbers.
 func (l *listing) index(s stamp) *index.Index {
-	b := index.NewBuilder(len(l.entries), len(l.names))
+	b := index.NewBuilder(len(l.entries), l.octets())
 	for _, i := range l.numbered() {
 		e := &l.entries[i]
 		if e.flags&dead != 0 {
@@ -174,9 +174,17 @@ func (l *listing) entry(e *entry) index.Entry {
 	return index.Entry{Name: l.name(e), UID: l.uid(l.base(e)), Size: e.size, Mark: e.mark, Sure: e.flags&sure != 0, Extra: extraOf(e)}
 }
 
+// octets returns how many all names have.
+func (l *listing) octets() (n int) {
+	for i := range l.entries {
+		n += int(l.entries[i].length)
+	}
+	return n
+}
+
 // known returns the messages that were looked at.
 func (l *listing) known() *index.Index {
-	b := index.NewBuilder(len(l.entries), len(l.names))
+	b := index.NewBuilder(len(l.entries), l.octets())
 	for i := range l.entries {
 		if e := &l.entries[i]; e.flags&(sure|dead) == sure {
 			b.Add(l.entry(e))

@@ -3,7 +3,6 @@ package maildir
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -159,8 +158,7 @@ func (b *box) relocate(l *listing, todo []uint32) error {
 	if err != nil {
 		return err
 	}
-	var names strings.Builder
-	names.WriteString(l.names)
+	names := gathering{before: len(l.names)}
 	for _, i := range todo {
 		e := &l.entries[i]
 		if e.flags&(sized|dead) != 0 {
@@ -172,9 +170,7 @@ func (b *box) relocate(l *listing, todo []uint32) error {
 			continue
 		}
 		p := at[len(at)-1]
-		e.in, e.at, e.length = p.in, uint32(names.Len()), uint8(len(p.name))
-		names.WriteString(p.name)
+		e.in, e.at, e.length = p.in, names.add(p.in, []byte(p.name)), uint8(len(p.name))
 	}
-	l.names = names.String()
-	return nil
+	return l.take(&names)
 }

@@ -50,9 +50,7 @@ func isPlain(base string) bool {
 
 // timeOf returns the delivery time in seconds that a Maildir name begins with;
 // 0 where it begins with something else.
-func timeOf(base string) uint64 { return timeOfBytes(base) }
-
-func timeOfBytes[T string | []byte](base T) uint64 {
+func timeOf(base string) uint64 {
 	end := 0
 	for end < len(base) && base[end] >= '0' && base[end] <= '9' {
 		end++
@@ -60,7 +58,7 @@ func timeOfBytes[T string | []byte](base T) uint64 {
 	if end == 0 {
 		return 0
 	}
-	n, err := strconv.ParseUint(string(base[:end]), 10, 64)
+	n, err := strconv.ParseUint(base[:end], 10, 64)
 	if err != nil {
 		return math.MaxUint64 // only out of range is left
 	}

@@ -21,9 +21,13 @@ type difference struct {
 }
 
 // recall gives the messages of l what the listing served last knows of them, by
-// their base names, and tells the two apart.
+// their base names, and tells the two apart; where there was none, nothing is
+// said of what came.
 func recall(l *listing, last *index.Index) *difference {
 	d := &difference{last: last}
+	if last.Len() == 0 {
+		return d // nobody wonders at what came
+	}
 	i, old := 0, byBase(last)
 	for _, at := range old {
 		base := lastBase(last, at)

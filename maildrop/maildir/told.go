@@ -89,19 +89,34 @@ func (l *listing) unsized() (all []uint32) {
 }
 
 // sample returns most of the messages that are believed, evenly spread.
-func (l *listing) sample(most int) (some []uint32) {
+func (l *listing) sample(most int) []uint32 {
 	if most == 0 {
 		return nil
 	}
+	all := 0
 	for i := range l.entries {
-		if l.entries[i].flags&(believed|dead) == believed {
-			some = append(some, uint32(i))
+		all += l.entries[i].doubtful()
+	}
+	most = min(most, all)
+	some, seen := make([]uint32, 0, most), 0
+	for i := range l.entries {
+		// The one at seen is taken where the multiples of all/most pass it.
+		if l.entries[i].doubtful() == 1 {
+			if len(some) < most && seen*most >= len(some)*all {
+				some = append(some, uint32(i))
+			}
+			seen++
 		}
 	}
-	for i := 0; len(some) > most && i < most; i++ {
-		some[i] = some[i*len(some)/most]
+	return some
+}
+
+// doubtful returns 1 for a message that is believed and was not looked at.
+func (e *entry) doubtful() int {
+	if e.flags&(believed|dead) == believed {
+		return 1
 	}
-	return some[:min(most, len(some))]
+	return 0
 }
 
 // most returns how many of the messages that are believed are looked at: all

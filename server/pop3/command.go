@@ -28,9 +28,17 @@ type command struct {
 	run      func(*session, context.Context, []string) error
 }
 
-// commandFor returns the command that a keyword, in upper case, means.
-func commandFor(keyword string) (command, bool) {
-	switch keyword {
+// commandFor returns the command that a keyword means. Keywords are ASCII and
+// case does not matter (RFC 1939 §3).
+func commandFor(keyword []byte) (command, bool) {
+	var upper [4]byte // as long as the longest
+	if len(keyword) > len(upper) {
+		return command{}, false
+	}
+	for i, octet := range keyword {
+		upper[i] = byte(upperASCII(rune(octet)))
+	}
+	switch string(upper[:len(keyword)]) {
 	case "CAPA":
 		return command{anyState, 0, 0, (*session).capa}, true
 	case "LANG":
@@ -69,13 +77,6 @@ func commandFor(keyword string) (command, bool) {
 		return command{transaction, 0, 0, (*session).noop}, true
 	}
 	return command{}, false
-}
-
-// parse splits a line into its keyword, in upper case, and what stands behind
-// the first space. Keywords are ASCII and case does not matter (RFC 1939 §3).
-func parse(line string) (keyword, behind string) {
-	keyword, behind, _ = strings.Cut(line, " ")
-	return strings.Map(upperASCII, keyword), behind
 }
 
 func upperASCII(r rune) rune {

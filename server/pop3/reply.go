@@ -96,17 +96,24 @@ func asReply(err error) *Error {
 
 // ok begins or is a positive reply.
 func (s *session) ok(format Text, a ...any) error {
-	s.c.Printf("+OK "+s.words(format)+"\r\n", a...)
+	s.c.WriteString("+OK ")
+	if words := s.words(format); len(a) == 0 {
+		s.c.WriteString(words)
+	} else {
+		s.c.Printf(words, a...)
+	}
+	s.c.WriteString("\r\n")
 	return nil
 }
 
 // err sends a negative reply.
 func (s *session) err(e *Error) {
-	if e.Code == "" {
-		s.c.Printf("-ERR %s\r\n", e.says(s.words(e.Text)))
-		return
+	s.c.WriteString("-ERR ")
+	if e.Code != "" {
+		s.c.Printf("[%s] ", e.Code)
 	}
-	s.c.Printf("-ERR [%s] %s\r\n", e.Code, e.says(s.words(e.Text)))
+	s.c.WriteString(e.says(s.words(e.Text)))
+	s.c.WriteString("\r\n")
 }
 
 // reply answers a command that ended with err. It returns an error when the

@@ -1,6 +1,7 @@
 package pop3
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -78,7 +79,7 @@ func (s *session) run(ctx context.Context) error {
 		line, err := s.c.ReadLineFunc(s.limit)
 		switch {
 		case err == nil:
-			err = s.dispatch(ctx, string(line))
+			err = s.dispatch(ctx, line)
 		case errors.Is(err, server.ErrLineTooLong):
 			err = s.count(&Error{Text: "Line is too long", Err: err})
 		case errors.Is(err, server.ErrNoMemory):
@@ -102,36 +103,39 @@ func (s *session) limit(start []byte) int {
 	return lineMax
 }
 
-// dispatch runs the command on a line.
-func (s *session) dispatch(ctx context.Context, line string) error {
+// dispatch runs the command on a line. One without arguments allocates nothing
+// here.
+func (s *session) dispatch(ctx context.Context, line []byte) error {
 	if err := s.stillLocked(); err != nil {
 		return err
 	}
-	keyword, behind := parse(line)
+	keyword, behind, _ := bytes.Cut(line, []byte(" "))
 	cmd, ok := commandFor(keyword)
-	if !ok || keyword == "*ENV" && s.h.SDPS == "" {
+	if !ok || keyword[0] == '*' && s.h.SDPS == "" {
 		return s.unknown(keyword)
 	}
 	if cmd.in&s.state == 0 {
 		return s.count(refuse("", "Command is not valid in this state"))
 	}
-	if strings.IndexByte(line, 0) >= 0 {
+	if bytes.IndexByte(line, 0) >= 0 {
 		return s.count(refuse("", "Command contains NUL"))
 	}
-	args, bad := cmd.arguments(behind)
+	args, bad := cmd.arguments(string(behind))
 	if bad != nil {
 		return s.count(bad)
 	}
 	return cmd.run(s, ctx, args)
 }
 
-func (s *session) unknown(keyword string) error {
+func (s *session) unknown(keyword []byte) error {
 	// fetchmail cancels an AUTH exchange that has been refused already.
-	if keyword == "*" {
+	if string(keyword) == "*" {
 		return refuse("", "Nothing to cancel")
 	}
-	return s.count(refuse("", "Unknown command"))
+	return s.count(errUnknownCommand)
 }
+
+var errUnknownCommand = refuse("", "Unknown command")
 
 // count counts a command that failed and ends a conversation that leads
 // nowhere.

@@ -16,7 +16,10 @@ import (
 // octets (RFC 1939 §5).
 func (s *session) stat(context.Context, []string) error {
 	n, octets := s.drop.Stat()
-	s.c.Printf("+OK %d %d\r\n", n, octets)
+	var room [64]byte
+	line := strconv.AppendInt(append(room[:0], "+OK "...), int64(n), 10)
+	line = strconv.AppendInt(append(line, ' '), octets, 10)
+	s.c.Write(append(line, "\r\n"...))
 	return nil
 }
 

@@ -3,11 +3,10 @@ package main
 import (
 	"os"
 	"strconv"
-	"strings"
 )
 
-// tickets stands in a command line for the files of tickets, one for each user.
-const tickets = "$TICKETS"
+// tickets are the files of tickets, one for each user.
+const tickets = siteDir + "/tickets-user%04d"
 
 // kerberos are logins with tickets, beside those with a password that takes long
 // to check and is remembered.
@@ -39,12 +38,4 @@ func (s *site) enroll() {
 		s.world.Ticket(s, cache, "pop/localhost")
 		s.must(os.Rename(cache, s.path("tickets-"+name)))
 	}
-}
-
-// expand fills in what is not known before the site is there.
-func (s *site) expand(args []string) (all []string) {
-	for _, arg := range args {
-		all = append(all, strings.ReplaceAll(arg, tickets, s.path("tickets-user%04d")))
-	}
-	return all
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -110,20 +109,18 @@ func (s *site) renew(from, to, n int) {
 	}
 }
 
-// manifest writes what messages there are, from the first on, for popbench.
-func (s *site) manifest(n, size int) string {
-	path := filepath.Join(s.dir, fmt.Sprintf("manifest-%d", size))
-	file, err := os.Create(path)
-	s.must(err)
-	out := json.NewEncoder(file)
+// manifest is the file that says what n messages of a size are, for popbench.
+func manifest(n, size int) string { return fmt.Sprintf("%s/manifest-%d-%d", siteDir, n, size) }
+
+// declare writes such a file.
+func (s *site) declare(n, size int) {
+	var lines bytes.Buffer
+	out := json.NewEncoder(&lines)
 	for i := range n {
-		text := bytes.ReplaceAll(message(i%min(n, 1000), size), []byte("\n"), []byte("\r\n"))
-		s.must(out.Encode(map[string]any{
-			"number": i + 1, "octets": len(text), "sha256": fmt.Sprintf("%x", sha256.Sum256(text)),
-		}))
+		text := bytes.ReplaceAll(message(i%1000, size), []byte("\n"), []byte("\r\n"))
+		s.must(out.Encode(map[string]any{"number": i + 1, "octets": len(text), "sha256": fmt.Sprintf("%x", sha256.Sum256(text))}))
 	}
-	s.must(errors.Join(file.Close()))
-	return path
+	s.must(os.WriteFile(s.filled([]string{manifest(n, size)})[0], lines.Bytes(), 0o644))
 }
 
 func userName(n int) string { return fmt.Sprintf("user%04d", n) }

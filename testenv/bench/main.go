@@ -5,6 +5,7 @@
 //	go run ./testenv/bench -list
 //	go run ./testenv/bench -only 'login/plain' -rounds 3        # one row
 //	go run ./testenv/bench -only check -before /tmp/kpopd.old   # and another build of kpopd
+//	go run ./testenv/bench -scale -out DIR                      # curves: sessions, messages, maildrops
 //	go run ./testenv/bench -quick                               # whether it works; errors fail
 //
 // Each row is a workload of cmd/popbench that the servers have in turns, round for
@@ -38,6 +39,7 @@ type options struct {
 	out    string
 	list   bool
 	table  bool
+	scale  bool
 	before string
 	tools  tools
 
@@ -67,6 +69,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.StringVar(&o.out, "out", "", "keep what popbench said in a `DIRECTORY`")
 	f.BoolVar(&o.list, "list", false, "print the names of the rows")
 	f.BoolVar(&o.table, "table", false, "measure nothing; print the table of what -out has kept")
+	f.BoolVar(&o.scale, "scale", false, "measure how it scales instead, and draw curves into the directory of -out")
 	f.StringVar(&o.before, "before", "", "measure another kpopd too, a `FILE`")
 	f.StringVar(&o.tools.kpopd, "kpopd", "", "the program, a `FILE`; absent: it is built")
 	f.StringVar(&o.tools.popbench, "popbench", "", "likewise")
@@ -97,12 +100,12 @@ func (o *options) run(ctx context.Context, stdout io.Writer) error {
 	case o.table:
 		return errors.Join(o.load(rows), o.print(stdout, rows))
 	}
-	if err := manyFiles(); err != nil {
-		return err
-	}
 	return play(ctx, func(t *stage) {
 		o.tools = build(t, o.tools)
 		o.measure(t, rows)
+		if o.scale && o.out != "" {
+			o.plot(t, rows)
+		}
 		t.must(o.print(stdout, rows))
 	})
 }
@@ -110,7 +113,11 @@ func (o *options) run(ctx context.Context, stdout io.Writer) error {
 // chosen are the rows that are wanted.
 func (o *options) chosen() (all []row) {
 	settings := map[*setting]*setting{}
-	for _, r := range o.rows() {
+	rows := o.rows()
+	if o.scale {
+		rows = o.scales()
+	}
+	for _, r := range rows {
 		if !o.only.MatchString(r.name) {
 			continue
 		}
@@ -139,17 +146,4 @@ func (r row) besides(program string, settings map[*setting]*setting) row {
 	r.runs = slices.Insert(slices.Clone(r.runs), 1, other)
 	r.runs[0].against = name
 	return r
-}
-
-// manyFiles lets the servers have a connection for each session.
-func manyFiles() error {
-	many := syscall.Rlimit{Cur: 1 << 17, Max: 1 << 17}
-	if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &many) == nil {
-		return nil
-	}
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &many); err != nil {
-		return err
-	}
-	many.Cur = many.Max // which is what there is to have
-	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &many)
 }

@@ -21,9 +21,16 @@ type row struct {
 	runs  []run
 	// once: a run finds its servers just started, with mail that they never saw.
 	once bool
+	// checked is the manifest of the messages that are retrieved; "": there is none.
+	checked string
 	// fresh is how many accounts a run uses up, which are taken from user0000 on
 	// for the first run, behind them for the next; 0: none.
 	fresh int
+	curve curve // where it is drawn; zero: nowhere
+	x     int   // its place there
+	// held is how many idle sessions each server has meanwhile, of the users from
+	// heldFrom on.
+	held, heldFrom int
 	// renewed: the accounts of the last run are those of the next, under new names.
 	renewed bool
 }
@@ -35,21 +42,16 @@ type run struct {
 	port    string // pop3, pop3s or kpop
 	args    []string
 	against string // the label that it is compared with in the long table; "": none
-	// prepare is popbench's command line for once before the first round, whose
-	// result does not count; nil: the run itself.
-	prepare []string
 }
 
 // A result is what popbench says of a run; see its own documentation.
 type result struct {
 	Run   string  `json:"label"`
-	Round float64 `json:"x"`
 	Rate  float64 `json:"rate"`
 	Bytes float64 `json:"octets_per_second"`
-	// Errors are operations that failed.
-	Errors     int    `json:"errors"`
-	Bottleneck string `json:"bottleneck"`
-	Server     struct {
+	// Verified are operations whose text was compared with a manifest.
+	Verified int `json:"verified"`
+	Server   struct {
 		CPU    float64 `json:"cpu_ms_per_operation"`
 		Memory float64 `json:"pss_kib_per_session"`
 	} `json:"server"`
@@ -70,7 +72,7 @@ var (
 	kibibytes = value{unit: " KiB", of: func(r result) float64 { return r.Server.Memory }, less: true}
 )
 
-// settings of the bench itself.
+// A pace is how long the bench takes for everything.
 type pace struct {
 	rounds  int
 	seconds time.Duration // a run
@@ -117,12 +119,14 @@ func (s *site) measure(r row, from, to int) (all []result) {
 		for i := range r.runs {
 			one := r.runs[(i+n)%len(r.runs)] // nobody is always behind the same
 			args := slices.Concat(one.args, s.flags(r))
-			if r.fresh > 0 {
+			if r.fresh > 0 && !slices.Contains(args, "-first-user") {
 				args = append(args, "-first-user", fmt.Sprint(n*r.fresh))
-			} else if n == 0 && !r.once {
-				s.prepare(one)
+			} else if r.fresh == 0 && n == 0 && !r.once {
+				s.prepare(r, one)
 			}
-			got := s.popbench(one, append(args, "-label", one.label, "-x", fmt.Sprint(n+1)))
+			release := s.hold(r.held, r.heldFrom, s.instances[one.server].addrs[one.port])
+			got := s.popbench(one, append(args, "-label", one.label, "-x", fmt.Sprint(r.x)))
+			release()
 			all = append(all, got)
 			progress("%s: %d/%d %s: %.4g%s", r.name, n+1, s.rounds, one.label, r.value.of(got), r.value.unit)
 		}
@@ -130,13 +134,16 @@ func (s *site) measure(r row, from, to int) (all []result) {
 	return all
 }
 
-// prepare has a server see its mail, so that all rounds are alike.
-func (s *site) prepare(one run) {
-	args := one.prepare
-	if args == nil {
-		args = slices.Concat(one.args, []string{"-duration", (s.seconds / 5).String(), "-warmup", "1ms"})
+// prepare has a server see its mail, so that all rounds are alike; with a manifest,
+// what it sends is compared with what it has.
+func (s *site) prepare(r row, one run) {
+	args := slices.Concat(one.args, []string{"-warmup", "1ms", "-count", fmt.Sprint(min(max(s.users, 40), 100))})
+	if r.checked != "" {
+		args = append(args, "-manifest", r.checked)
 	}
-	s.popbench(one, args)
+	if got := s.popbench(one, args); r.checked != "" && got.Verified == 0 {
+		s.Fatalf("%s: no message of %s was verified", r.name, one.label)
+	}
 }
 
 // flags say how long a run takes.
@@ -150,7 +157,7 @@ func (p pace) flags(r row) []string {
 // popbench runs it for a server.
 func (s *site) popbench(one run, args []string) (got result) {
 	i := s.instances[one.server]
-	args = append(s.expand(args), "-json", "-q", "-pid", fmt.Sprint(i.pid), "-insecure", i.addrs[one.port])
+	args = append(s.filled(args), "-json", "-q", "-pid", fmt.Sprint(i.pid), "-insecure", i.addrs[one.port])
 	cmd := exec.CommandContext(s.Context(), s.tools.popbench, args...)
 	cmd.Env = s.env()
 	var stdout, stderr bytes.Buffer
@@ -161,6 +168,17 @@ func (s *site) popbench(one run, args []string) (got result) {
 	}
 	got.line = bytes.TrimSpace(stdout.Bytes())
 	return got
+}
+
+// siteDir stands in a command line for the directory of the site, which is not known
+// before it is set up.
+const siteDir = "$SITE"
+
+func (s *site) filled(args []string) (all []string) {
+	for _, arg := range args {
+		all = append(all, strings.Replace(arg, siteDir, s.dir, 1))
+	}
+	return all
 }
 
 func (s *site) env() []string {

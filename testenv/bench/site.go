@@ -26,13 +26,18 @@ type server struct {
 	start func(s *site, v server, mail string) *instance
 	// program, where it is not "", is another build of kpopd.
 	program string
+	env     string // more environment of the limit server
 	// borrows: it has no copy of its own, but reads that of the first server,
 	// which is started later, once.
 	borrows bool
 }
 
-// limit is the server that answers from memory.
-var limit = server{name: "limit", start: startLimit, borrows: true}
+// limit is the server that answers from memory, and frugal the same with a garbage
+// collector that keeps less, for where memory counts.
+var (
+	limit  = server{name: "limit", start: startLimit, borrows: true}
+	frugal = server{name: "limit", start: startLimit, borrows: true, env: "GOGC=100"}
+)
 
 // An instance is a server that runs.
 type instance struct {
@@ -104,9 +109,11 @@ func (s *site) certify() {
 func (s *site) path(name string) string { return filepath.Join(s.dir, name) }
 
 // startLimit starts the limit server.
-func startLimit(s *site, _ server, mail string) *instance {
+func startLimit(s *site, v server, mail string) *instance {
 	p := testenv.Launch(s, 2, func(addrs []string) *exec.Cmd {
-		return exec.Command(s.limit, "-plain", addrs[0], "-tls", addrs[1], "-cert", s.cert, "-key", s.key, "-mail", mail, "-password", password)
+		cmd := exec.Command(s.limit, "-plain", addrs[0], "-tls", addrs[1], "-cert", s.cert, "-key", s.key, "-mail", mail, "-password", password)
+		cmd.Env = append(os.Environ(), v.env)
+		return cmd
 	})
 	return &instance{addrs: map[string]string{"pop3": p.Addrs[0], "pop3s": p.Addrs[1]}, pid: p.Pid}
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"kpopd/cmd/popbench/procfs"
@@ -42,6 +43,9 @@ func runIdle(ctx context.Context, o *Options) (*Result, error) {
 	if o.Sources == 0 && o.Sessions > perSource && o.Target.Addr().IsLoopback() {
 		o.Sources = (o.Sessions + perSource - 1) / perSource
 	}
+	if err := files(uint64(o.Sessions) + 100); err != nil {
+		return nil, err
+	}
 	o.Count, o.Warmup = int64(o.Sessions), 0
 	r, err := newRun(o)
 	if err != nil {
@@ -71,6 +75,19 @@ func runIdle(ctx context.Context, o *Options) (*Result, error) {
 		}
 	}
 	return res, err
+}
+
+// files sees to it that n files can be open.
+func files(n uint64) error {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil || l.Cur >= n {
+		return err
+	}
+	l.Cur, l.Max = n, max(l.Max, n) // which only root may raise
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return fmt.Errorf("no %d open files, see ulimit -n: %w", n, err)
+	}
+	return nil
 }
 
 // stepHold logs in and gives the connection away.

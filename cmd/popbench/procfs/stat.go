@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -60,7 +61,7 @@ func (t *Tree) stats() (map[int]stat, error) {
 		children[s.parent] = append(children[s.parent], pid)
 	}
 	tree := map[int]stat{}
-	for todo := t.Roots; len(todo) > 0; {
+	for todo := slices.Clone(t.Roots); len(todo) > 0; {
 		pid := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
 		if _, known := tree[pid]; known {

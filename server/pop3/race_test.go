@@ -1,0 +1,5 @@
+//go:build race
+
+package pop3_test
+
+func init() { race = true }
