@@ -25,7 +25,9 @@ type box struct {
 	moved  map[int]place      // messages that were found elsewhere than index has them
 	lease  maildrop.Lease
 	store  *Store
-	path   string // below the store's root, by which Index knows it
+	// doubted: a name was found to lie, and the record says so.
+	doubted bool
+	path    string // below the store's root, by which Index knows it
 }
 
 // Messages returns the listing.
@@ -126,36 +128,42 @@ func (b *box) list(maildir *durable.Dir) (*listing, error) {
 // Retrieve opens the message at index i, wherever its file has gone since.
 func (b *box) Retrieve(ctx context.Context, i int) (maildrop.Content, error) {
 	file, octets, err := b.file(i)
-	if err == nil && b.index.Extra(i)&extraBelieved != 0 {
-		if err = b.prove(ctx, i, file, octets); err != nil {
-			file.Close()
-		}
-	}
 	if err != nil {
 		return maildrop.Content{}, fmt.Errorf("retrieve from %q: %w", b.lease.Name(), err)
 	}
-	return maildrop.Content{ReadCloser: &text{file, octets}, WireReady: b.index.Extra(i)&extraReady != 0}, nil
+	ready := b.index.Extra(i)&extraReady != 0
+	if b.index.Extra(i)&extraBelieved != 0 {
+		if ready, err = b.prove(ctx, i, file, octets); err != nil {
+			file.Close()
+			return maildrop.Content{}, fmt.Errorf("retrieve from %q: %w", b.lease.Name(), err)
+		}
+	}
+	return maildrop.Content{ReadCloser: &text{file, octets}, WireReady: ready}, nil
 }
 
 // Remeasure implements [maildrop.Remeasurer]: what a name says of a size, it
 // then says in vain.
 func (b *box) Remeasure(ctx context.Context, i int) error {
-	if _, err := b.remeasure(ctx, i); err != nil {
+	size, ready, err := b.count(ctx, i)
+	if err != nil {
 		return fmt.Errorf("remeasure in %q: %w", b.lease.Name(), err)
 	}
+	b.found(i, size, ready)
 	return nil
 }
 
-func (b *box) remeasure(ctx context.Context, i int) (int64, error) {
+// count reads the message at index i.
+func (b *box) count(ctx context.Context, i int) (size int64, ready bool, err error) {
 	file, octets, err := b.file(i)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	defer file.Close()
-	size, ready, err := maildrop.Measure(&patient{ctx, &text{file, octets}})
-	if err != nil {
-		return 0, err
-	}
+	return maildrop.Measure(&patient{ctx, &text{file, octets}})
+}
+
+// found remembers what was counted of the message at index i.
+func (b *box) found(i int, size int64, ready bool) {
 	e := b.record.Entry(i)
 	if e.Extra&extraBelieved != 0 && size != e.Size {
 		e.Extra |= extraLies
@@ -165,7 +173,6 @@ func (b *box) remeasure(ctx context.Context, i int) (int64, error) {
 		e.Extra |= extraReady
 	}
 	b.remember(b.record.With(i, e))
-	return size, nil
 }
 
 // file opens the file of the message at index i, a regular one, and returns its

@@ -19,3 +19,19 @@ func SizeOf(base string) (size int64, ok bool) {
 	_, size, ok = sizesOf(base)
 	return size, ok
 }
+
+// Gather gathers names as a scan does.
+func Gather(messages int, name func(int) string) (pieces int, names []string, err error) {
+	var g gathering
+	for i := range messages {
+		g.add(inCur, []byte(name(i)))
+	}
+	l, err := g.listing()
+	if err != nil {
+		return 0, nil, err
+	}
+	for i := range l.entries {
+		names = append(names, l.name(&l.entries[i]))
+	}
+	return len(l.names), names, nil
+}

@@ -14,24 +14,21 @@ type gathering struct {
 	messages int
 }
 
-// A piece has at most so many octets. The first are smaller.
+// A piece has at most so many octets. The first few are smaller.
 const (
 	pieceBits = 18
 	pieceSize = 1 << pieceBits
 )
 
-// add adds a file, and returns where a listing has its name. No file system has
-// names of more than 255 octets.
+// add adds a file, and returns where a listing has its name, which has at most
+// maxName octets.
 func (g *gathering) add(in folder, name []byte) (at uint32) {
 	const header = 2
-	if len(name) > 255 {
-		return 0
-	}
 	last := len(g.pieces) - 1
 	if last < 0 || min(g.pieces[last].Cap(), pieceSize)-g.pieces[last].Len() < header+len(name) {
 		last++
 		g.pieces = append(g.pieces, new(strings.Builder))
-		g.pieces[last].Grow(min(pieceSize, 1<<10<<(2*last)))
+		g.pieces[last].Grow(1 << min(pieceBits, 10+2*last))
 	}
 	piece := g.pieces[last]
 	piece.WriteByte(byte(in))

@@ -119,9 +119,10 @@ func readyOf(base string) bool {
 	return ready && s != "" && s == w
 }
 
-// octets parses a size of at most 15 decimal digits; -1: it is none.
+// octets parses a size of at most 11 decimal digits, of which as many as a
+// listing has room for have a sum; -1: it is none.
 func octets(s string) int64 {
-	if len(s) == 0 || len(s) > 15 {
+	if len(s) == 0 || len(s) > 11 {
 		return -1
 	}
 	n, err := strconv.ParseUint(s, 10, 63)

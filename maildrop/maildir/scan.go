@@ -149,9 +149,13 @@ func appendStat(b []byte, st *unix.Stat_t) []byte {
 	return b
 }
 
+// maxName is the longest name that an entry has room for. Hardly any file system
+// has longer ones.
+const maxName = 255
+
 func (d *dirs) each(in folder, fn func(in folder, name []byte)) error {
 	return d[in].Each(func(name []byte, kind durable.Kind) {
-		if name[0] == ':' {
+		if name[0] == ':' || len(name) > maxName {
 			return
 		}
 		if kind == durable.Regular || kind == durable.Unknown && d.regular(in, string(name)) {

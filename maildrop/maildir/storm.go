@@ -54,13 +54,13 @@ func recall(l *listing, last *index.Index) *difference {
 
 // recall gives e what was known of it.
 func (e *entry) recall(was index.Entry) {
-	switch {
-	case was.Sure:
-		e.flags |= sure
-	case was.Extra&extraBelieved == 0:
+	if !was.Sure && was.Extra&extraBelieved == 0 {
 		return
 	}
-	e.size, e.mark, e.flags = was.Size, was.Mark, e.flags|sized
+	e.size, e.mark, e.flags = was.Size, was.Mark, sized
+	if was.Sure {
+		e.flags |= sure
+	}
 	for _, k := range kept {
 		if was.Extra&k.extra != 0 {
 			e.flags |= k.flag
@@ -117,7 +117,7 @@ func (d *difference) suspicious() bool {
 // with the same size and beginning, but another unique-id. Mail that comes
 // meanwhile has a header of its own, so that it does not count, even if all of
 // it is of one size. Where not all that is gone was looked at once, what was
-// stands for the rest.
+// stands for the rest, but no more came back than came.
 func (d *difference) renamed(l *listing) int {
 	if !d.suspicious() {
 		return 0
@@ -147,5 +147,5 @@ func (d *difference) renamed(l *listing) int {
 	if n < maildrop.FewMessages { // too few to conclude from
 		return n
 	}
-	return n * len(d.gone) / looked
+	return min(n*len(d.gone)/looked, len(d.came))
 }

@@ -21,21 +21,21 @@ const enough = 100
 type told struct {
 	size      int64
 	ok, ready bool
-	named     bool // by its name, which tells the stored size too
+	stored    int64 // octets of the file, as its name tells; -1: it does not
 }
 
 // told returns what a message's name tells, or the list of unique-ids.
 func (l *listing) told(e *entry) told {
 	if stored, size, ok := sizesOf(l.base(e)); ok {
-		return told{size, true, readyOf(l.base(e)), stored >= 0}
+		return told{size, true, readyOf(l.base(e)), stored}
 	}
 	row, ok := l.ids.Find(l.base(e))
-	return told{size: row.Size, ok: ok && row.Size > 0}
+	return told{size: row.Size, ok: ok && row.Size > 0, stored: -1}
 }
 
 // holds reports whether a large file can have the wire size that is told of it.
 func (t told) holds(file *durable.File, octets int64) (bool, error) {
-	if !t.ok || octets <= smallText || t.size < octets || t.size > 2*octets {
+	if !t.ok || octets <= smallText || t.size < octets || t.size > 2*octets || t.stored >= 0 && t.stored != octets {
 		return false, nil
 	}
 	return endsLine(file, octets)
@@ -50,7 +50,7 @@ func endsLine(file *durable.File, octets int64) (bool, error) {
 
 // compare notes whether the name of e, which was looked at, told the truth.
 func (e *entry) compare(t told) {
-	if t.named && e.flags&sure != 0 && e.size != t.size {
+	if t.stored >= 0 && e.flags&sure != 0 && e.size != t.size {
 		e.flags |= lies
 	}
 }
@@ -121,31 +121,40 @@ func (e *entry) doubtful() int {
 
 // most returns how many of the messages that are believed are looked at: all
 // where nothing would remember that one of them lies, or where they may be old
-// ones under new names.
+// ones under new names; and so many that a storm of all shows in what was looked
+// at, whose share is Storm.
 func (s *Store) most(d *difference) int {
-	if s.Index == nil || d.suspicious() {
+	switch {
+	case s.Index == nil || d.suspicious():
 		return math.MaxInt
+	case s.Storm == 0:
+		return enough
 	}
-	return enough
+	return max(enough, 2*maildrop.FewMessages*100/s.Storm)
 }
 
 // prove looks whether the open file of the message at index i can have the
 // sizes that its name tells: it is as long as that says, and its last line has an
 // end, which programs count differently where there is none. If not, it is
-// measured. ErrVanished: it has not the size that was announced; the views to come
-// announce what it has, and look at all of the others.
-func (b *box) prove(ctx context.Context, i int, file *durable.File, octets int64) error {
+// counted, and ready says what was found of it. ErrVanished: it has not the size
+// that was announced; the views to come announce what it has, and look at all of
+// the others.
+func (b *box) prove(ctx context.Context, i int, file *durable.File, octets int64) (ready bool, err error) {
 	stored, _, _ := sizesOf(b.base(i))
-	ends, err := octets == 0, error(nil)
+	ends := octets == 0
 	if !ends {
 		ends, err = endsLine(file, octets)
 	}
 	if err != nil || ends && stored == octets {
-		return err
+		return b.index.Extra(i)&extraReady != 0, err
 	}
-	size, err := b.remeasure(ctx, i)
-	if err == nil && size != b.Messages()[i].Size {
-		err = fmt.Errorf("%w: %s has %d octets on the wire", maildrop.ErrVanished, b.base(i), size)
+	size, ready, err := b.count(ctx, i)
+	if err != nil || size == b.Messages()[i].Size {
+		return ready, err
 	}
-	return err
+	if !b.doubted { // one is enough for the views to come, and each writes the index
+		b.doubted = true
+		b.found(i, size, ready)
+	}
+	return false, fmt.Errorf("%w: %s has %d octets on the wire", maildrop.ErrVanished, b.base(i), size)
 }

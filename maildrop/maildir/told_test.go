@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"kpopd/maildrop"
+	"kpopd/maildrop/index"
 )
 
 // many is more messages than one login looks at where names tell both sizes.
@@ -130,6 +131,74 @@ func TestNameRight(t *testing.T) {
 	f.honest()
 }
 
+// TestNameSaysReady: a text that has another form than its name says is not sent
+// as it stands, even where the size is right.
+func TestNameSaysReady(t *testing.T) {
+	f := newFixture(t)
+	f.indexed()
+	f.fillSized()
+	f.put(fmt.Sprintf("cur/%d.a,S=5,W=5,D=0", 1_700_000_001), "abc\n")
+	d := f.open()
+	for n, m := range d.All() {
+		c, err := d.Retrieve(t.Context(), n)
+		f.must(err)
+		if f.must(c.Close()); m.Size == 5 && c.WireReady {
+			t.Errorf("%+v is said to be wire-ready", m)
+		}
+	}
+	if _, octets := d.Stat(); octets <= 0 {
+		t.Errorf("%d octets", octets)
+	}
+}
+
+// TestManyLies: a session that finds many lies writes the index once.
+func TestManyLies(t *testing.T) {
+	f := newFixture(t)
+	f.indexed()
+	f.fillSized(1, 2, 4, 5, many-1)
+	d := f.open()
+	var after *index.Index
+	for _, n := range []int{2, 3, 5, 6, many} {
+		if _, err := d.Retrieve(t.Context(), n); !errors.Is(err, maildrop.ErrVanished) {
+			t.Fatalf("message %d: %v, want ErrVanished", n, err)
+		}
+		now := f.store.Index.Get("alice/Maildir")
+		if after != nil && now != after {
+			t.Error("the index was written again")
+		}
+		after = now
+	}
+	f.must(d.Close())
+	f.honest()
+}
+
+// TestWrongStoredSize: a large text that has not the length that its name tells
+// is counted, though its size on the wire could be the one that is told.
+func TestWrongStoredSize(t *testing.T) {
+	f := newFixture(t)
+	text := mail(1, 9000)
+	f.put(fmt.Sprintf("cur/1.a,S=%d,W=%d", len(text)+1, len(text)+100), text)
+	f.honest()
+}
+
+// TestHugeSizes: what names tell has a sum.
+func TestHugeSizes(t *testing.T) {
+	f := newFixture(t)
+	f.indexed()
+	f.put("tmp/x", "x\n")
+	for i := range 10_000 {
+		sizes := "S=999999999999999,W=999999999999999"
+		if i%100 == 0 { // is looked at
+			sizes = "S=2,W=3"
+		}
+		name := fmt.Sprintf("cur/%d.a,%s", 1_700_000_000+i, sizes)
+		f.must(os.Link(filepath.Join(f.dir, "tmp/x"), filepath.Join(f.dir, name)))
+	}
+	if _, octets := f.open().Stat(); octets < 0 {
+		t.Errorf("%d octets", octets)
+	}
+}
+
 // TestNobodyRemembers: where nothing would remember that a name lies, none is
 // believed.
 func TestNobodyRemembers(t *testing.T) {
@@ -205,6 +274,65 @@ func TestStormOfSized(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestSmallStormOfSized: a limit that is low shows in as many as are looked at.
+func TestSmallStormOfSized(t *testing.T) {
+	f := newFixture(t)
+	f.indexed()
+	f.store.Storm = 5
+	f.fillSized()
+	f.list()
+	f.renameAll(func(i int, base string) string {
+		if i%3 == 1 && i < 90 { // of 100 that are looked at, none is of these
+			return "18" + base[2:]
+		}
+		return base
+	})
+	if err := f.openErr(); !errors.Is(err, maildrop.ErrStorm) {
+		t.Errorf("Open = %v, want ErrStorm", err)
+	}
+}
+
+// TestRefusedTwice: what a refused login looked at, the next does not, which
+// other texts in their places would tell.
+func TestRefusedTwice(t *testing.T) {
+	f := newFixture(t)
+	f.indexed()
+	f.fillSized()
+	f.list()
+	f.renameAll(func(i int, base string) string { return fmt.Sprintf("1%d", 8-i%2) + base[2:] })
+	refused := func() (all []index.Entry) {
+		if err := f.openErr(); !errors.Is(err, maildrop.ErrStorm) {
+			t.Fatalf("Open = %v, want ErrStorm", err)
+		}
+		for i, x := 0, f.store.Index.Get("alice/Maildir\x00refused"); i < x.Len(); i++ {
+			all = append(all, x.Entry(i))
+		}
+		return all
+	}
+	first := refused()
+	for _, file := range f.files() {
+		f.put(file, endless)
+	}
+	if second := refused(); len(first) != many || !slices.Equal(first, second) {
+		t.Errorf("%d messages were looked at, then others", len(first))
+	}
+}
+
+// TestFewComeBack: no more came back than came, however many are gone.
+func TestFewComeBack(t *testing.T) {
+	f := newFixture(t)
+	f.indexed()
+	f.fillSized()
+	f.list()
+	for i, file := range f.files() {
+		if text := mail(i, 10); i%3 == 0 && i < 75 { // which are looked at
+			f.sized(1000+i, text)
+		}
+		f.must(os.Remove(filepath.Join(f.dir, file)))
+	}
+	f.must(f.openErr())
 }
 
 // TestNoStormOfSized: mail that comes as other mail goes is none.
