@@ -60,9 +60,11 @@ func (c *client) secure() error {
 	until := c.until
 	c.use(conn)
 	c.until = until
-	if c.handshakes++; conn.ConnectionState().DidResume {
+	state := conn.ConnectionState()
+	if c.handshakes++; state.DidResume {
 		c.resumed++
 	}
+	c.suite = tls.CipherSuiteName(state.CipherSuite)
 	return nil
 }
 
