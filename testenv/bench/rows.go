@@ -142,6 +142,7 @@ func (p pace) retrievals() (all []row) {
 		args := load("retr", retrievers, retrievers, "-tls", w.tls, "-first-user", strconv.Itoa(text*retrievers), "-pipeline", strconv.Itoa(depth))
 		all = append(all, row{
 			name: name, what: what, setting: at, value: v, runs: beside(w.port, args...), checked: manifest(max(p.n(t.n), 4), t.size),
+			messages: retrievers * max(p.n(t.n), 4),
 		})
 	}
 	for way := range 2 {
@@ -194,7 +195,7 @@ func (p pace) memory() (all []row) {
 			return append(load("idle", 8, n, "-tls", w.tls), "-sessions", strconv.Itoa(n))
 		}
 		all = append(all, row{
-			name: "memory/" + w.name, what: fmt.Sprintf("memory per idle session of %s, %s", thousands(sessions), []string{"plain", "TLS"}[len(all)]),
+			name: "memory/" + w.name, what: fmt.Sprintf("memory per idle session of %s, of Dovecot's %s, %s", thousands(sessions), thousands(few), []string{"plain", "TLS"}[len(all)]),
 			setting: at, value: kibibytes, once: true,
 			runs: []run{
 				{label: "kpopd", server: "kpopd", port: w.port, args: hold(sessions), against: crowded},
