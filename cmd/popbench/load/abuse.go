@@ -110,7 +110,7 @@ func (a *abusers) behave(ctx context.Context, source netip.AddrPort, manner func
 	begun := sync.OnceFunc(func() { a.ready <- struct{}{} })
 	defer begun()
 	for ctx.Err() == nil {
-		conn, err := dialer.DialTCP(ctx, "tcp", source, a.o.Target)
+		conn, err := connect(ctx, &dialer, source, a.o.Target)
 		if begun(); err != nil {
 			a.refused.Add(1)
 			pause(ctx, backOff)
