@@ -69,6 +69,7 @@ type Conn struct {
 	in       input
 	line     []byte  // a line that did not fit in's buffer
 	out      *[]byte // from a pool; nil: nothing is buffered
+	large    bool    // out counts as a large one
 	err      error   // of output, sticky
 	cancel   context.CancelFunc
 	aborted  atomic.Pointer[error] // the cause of Abort

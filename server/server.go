@@ -95,6 +95,7 @@ type Server struct {
 	lastID  atomic.Uint64
 	running sync.WaitGroup          // Serve, and sessions, added to under mu and not when closing; and what these begin
 	memory  atomic.Int64            // reserved
+	large   atomic.Int32            // buffers of connections that are large
 	workers atomic.Pointer[workers] // nil: no Serve runs
 
 	mu        sync.Mutex
