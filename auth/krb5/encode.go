@@ -64,7 +64,7 @@ func (m *encAPRepPart) marshal() []byte {
 	return marshalMessage(asnAppTag.EncAPRepPart, 128, func(e *encoder) {
 		e.time(0, m.CTime)
 		e.integer(1, int64(m.Cusec))
-		if len(m.Subkey.KeyValue) > 0 {
+		if m.Subkey.KeyType != 0 || m.Subkey.KeyValue != nil {
 			e.typed(2, m.Subkey.KeyType, m.Subkey.KeyValue)
 		}
 		if m.Seq != nil {

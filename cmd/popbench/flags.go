@@ -28,7 +28,10 @@ func own(workload string) []cli.Flag {
 			&cli.StringFlag{Name: "service", Usage: "`SERVICE@HOST` of the ticket; absent: pop@ and the server's name"},
 		}
 	case "idle":
-		return []cli.Flag{&cli.IntFlag{Name: "sessions", Usage: "hold `N` sessions; absent: one of each user"}}
+		return []cli.Flag{
+			&cli.IntFlag{Name: "sessions", Usage: "hold `N` sessions; absent: one of each user"},
+			&cli.DurationFlag{Name: "hold", Usage: "for a `TIME` before memory is read"},
+		}
 	case "abuse":
 		return []cli.Flag{
 			&cli.IntFlag{Name: "slow", Usage: "`N` clients that send an octet every few seconds"},
@@ -55,8 +58,8 @@ func flags() []cli.Flag {
 		&cli.StringFlag{Name: "user", Usage: "log in as `PATTERN`, user%04d for users by number, or one name"},
 		&cli.IntFlag{Name: "users", Value: 1, Usage: "`N` users of the pattern"},
 		&cli.IntFlag{Name: "first-user", Usage: "`NUMBER` of the first of them"},
-		&cli.StringFlag{Name: "password", Usage: "`PASSWORD` of all users"},
-		&cli.StringFlag{Name: "password-file", Usage: "`FILE` whose first line is the password"},
+		&cli.StringFlag{Name: "password", Usage: "`PASSWORD` of all users, which others see in the list of processes"},
+		&cli.StringFlag{Name: "password-file", Usage: "`FILE` whose first line is the password, of all users"},
 		&cli.StringFlag{Name: "mechanism", Value: "user", Usage: "user, plain or apop as `MECHANISM` to log in by"},
 		&cli.IntFlag{Name: "pipeline", Value: 1, Usage: "`N` commands in flight (retr, drain, and the login)"},
 		&cli.IntFlag{Name: "sources", Usage: "come from `N` addresses, 127.0.0.1 and so on"},
@@ -78,7 +81,7 @@ func options(ctx context.Context, cmd *cli.Command) (o load.Options, err error) 
 		Workload: cmd.Name, TLS: cmd.String("tls"), Clients: cmd.Int("clients"),
 		Duration: cmd.Duration("duration"), Count: cmd.Int64("count"), Warmup: cmd.Duration("warmup"), Timeout: cmd.Duration("timeout"),
 		Sources: cmd.Int("sources"), Mechanism: cmd.String("mechanism"), Pipeline: cmd.Int("pipeline"),
-		Sessions: cmd.Int("sessions"), Slow: cmd.Int("slow"), Silent: cmd.Int("silent"), Churn: cmd.Int("churn"), Pace: cmd.Duration("pace"),
+		Sessions: cmd.Int("sessions"), Hold: cmd.Duration("hold"), Slow: cmd.Int("slow"), Silent: cmd.Int("silent"), Churn: cmd.Int("churn"), Pace: cmd.Duration("pace"),
 		Users: load.Users{Pattern: cmd.String("user"), First: cmd.Int("first-user"), N: cmd.Int("users")},
 	}
 	if o.Users.Pattern == "" {

@@ -24,7 +24,7 @@ func table(w io.Writer, r *load.Result) {
 		row("content", "%.1f MB, %.1f MB/s", float64(r.Octets)/1e6, r.OctetsPerSecond/1e6)
 	}
 	if r.Handshakes > 0 {
-		row("handshakes", "%d, %d of them resumed", r.Handshakes, r.Resumed)
+		row("handshakes", "%d, %d of them resumed, %s", r.Handshakes, r.Resumed, r.Suite)
 	}
 	if l := r.Latency; l != nil {
 		row("latency", "50%% %.3f ms, 90%% %.3f ms, 99%% %.3f ms, max %.3f ms", l.P50, l.P90, l.P99, l.Max)

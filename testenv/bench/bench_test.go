@@ -67,10 +67,10 @@ func TestTable(t *testing.T) {
 	for name, lines := range map[string]string{
 		"a-plain.jsonl": `{"label":"kpopd","x":1,"rate":4000,"server":{"cpu_ms_per_operation":0.25}}
 {"label":"Dovecot","x":1,"rate":1000,"server":{"cpu_ms_per_operation":1}}
-{"label":"limit","x":1,"rate":8000,"server":{"cpu_ms_per_operation":0.05}}
-{"label":"kpopd","x":2,"rate":6000,"server":{"cpu_ms_per_operation":0.25}}
+{"label":"limit","x":1,"rate":8000,"bottleneck":"generator","server":{"cpu_ms_per_operation":0.05}}
+{"label":"kpopd","x":2,"rate":6000,"bottleneck":"generator","server":{"cpu_ms_per_operation":0.25}}
 {"label":"Dovecot","x":2,"rate":1000,"server":{"cpu_ms_per_operation":1}}
-{"label":"limit","x":2,"rate":8000,"server":{"cpu_ms_per_operation":0.05}}
+{"label":"limit","x":2,"rate":8000,"bottleneck":"generator","server":{"cpu_ms_per_operation":0.05}}
 `,
 		"b.jsonl": `{"label":"kpopd, busy","server":{"pss_kib_per_session":10}}
 {"label":"kpopd, alone","server":{"pss_kib_per_session":5}}
@@ -87,7 +87,7 @@ func TestTable(t *testing.T) {
 	}
 	const want = `| workload | kpopd | Dovecot | limit | kpopd / Dovecot | kpopd / limit | server CPU: kpopd | Dovecot | limit | kpopd / Dovecot |
 |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|
-| plain work | 5,000/s | 1,000/s | 8,000/s | **5.00** (4.00..6.00) | **0.62** (0.50..0.75) | 0.25 ms | 1.00 ms | 50.0 µs | **0.25** (0.25..0.25) |
+| plain work | 5,000/s | 1,000/s | 8,000/s† | **5.00** (4.00..6.00) | **0.62** (0.50..0.75) | 0.25 ms | 1.00 ms | 50.0 µs | **0.25** (0.25..0.25) |
 
 | workload | server | median | ratio | server CPU | ratio |
 |---|--:|--:|--:|--:|--:|

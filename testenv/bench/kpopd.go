@@ -25,7 +25,8 @@ type kpopdSetup struct {
 // all of which ours are.
 func kpopd(name string, k kpopdSetup) server {
 	return server{name: name, start: func(s *site, v server, mail string) *instance {
-		return s.startKpopd(cmp.Or(v.program, s.kpopd), mail, k)
+		state := s.TempDir()
+		return v.several(func() *instance { return s.startKpopd(cmp.Or(v.program, s.kpopd), state, mail, k) })
 	}}
 }
 
@@ -33,7 +34,7 @@ func kpopd(name string, k kpopdSetup) server {
 // does.
 var kpopdConfig = template.Must(template.New("").Parse(`
 hostname  = "localhost"
-state_dir = "{{.Dir}}/state"
+state_dir = "{{.State}}/state"
 listener "pop3" {
   address           = "{{index .Addrs 0}}"
   protocol          = "pop3"
@@ -90,8 +91,8 @@ log {
 {{.More}}
 `))
 
-func (s *site) startKpopd(program, mail string, k kpopdSetup) *instance {
-	facts := map[string]any{"Dir": s.TempDir(), "Mail": mail, "Cert": s.cert, "Key": s.key, "Who": k.who, "More": k.more, "Directory": "", "Keytab": ""}
+func (s *site) startKpopd(program, state, mail string, k kpopdSetup) *instance {
+	facts := map[string]any{"Dir": s.TempDir(), "State": state, "Mail": mail, "Cert": s.cert, "Key": s.key, "Who": k.who, "More": k.more, "Directory": "", "Keytab": ""}
 	dir := facts["Dir"].(string)
 	ports := []string{"pop3", "pop3s"}
 	if s.world != nil {

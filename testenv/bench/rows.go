@@ -61,15 +61,19 @@ var ways = []struct{ name, what, port, tls string }{
 	{"resumed", "TLS resumed", "pop3s", "resumed"},
 }
 
-// logins are sessions with small maildrops.
+// logins are sessions with small maildrops: with so many clients at a time that
+// no server waits for any, and with as many as leave it waiting now and then.
 func (p pace) logins() (all []row) {
 	const users = 100
 	at := &setting{users: users, fill: fillAll(users, 10, 4<<10, byDovecot), servers: three}
 	for _, w := range ways {
-		all = append(all, row{
-			name: "login/" + w.name, what: "login + STAT + QUIT, " + w.what, setting: at, value: perSecond,
-			runs: beside(w.port, load("login", 8, users, "-tls", w.tls)...),
-		})
+		for _, clients := range []int{64, 8} {
+			all = append(all, row{
+				name:    fmt.Sprintf("login/%s/%d", w.name, clients),
+				what:    fmt.Sprintf("login + STAT + QUIT, %s, %d clients", w.what, clients),
+				setting: at, value: perSecond, runs: beside(w.port, load("login", clients, users, "-tls", w.tls)...),
+			})
+		}
 	}
 	return all
 }
@@ -142,6 +146,7 @@ func (p pace) retrievals() (all []row) {
 		args := load("retr", retrievers, retrievers, "-tls", w.tls, "-first-user", strconv.Itoa(text*retrievers), "-pipeline", strconv.Itoa(depth))
 		all = append(all, row{
 			name: name, what: what, setting: at, value: v, runs: beside(w.port, args...), checked: manifest(max(p.n(t.n), 4), t.size),
+			messages: retrievers * max(p.n(t.n), 4),
 		})
 	}
 	for way := range 2 {
@@ -194,7 +199,7 @@ func (p pace) memory() (all []row) {
 			return append(load("idle", 8, n, "-tls", w.tls), "-sessions", strconv.Itoa(n))
 		}
 		all = append(all, row{
-			name: "memory/" + w.name, what: fmt.Sprintf("memory per idle session of %s, %s", thousands(sessions), []string{"plain", "TLS"}[len(all)]),
+			name: "memory/" + w.name, what: fmt.Sprintf("memory per idle session of %s, of Dovecot's %s, %s", thousands(sessions), thousands(few), []string{"plain", "TLS"}[len(all)]),
 			setting: at, value: kibibytes, once: true,
 			runs: []run{
 				{label: "kpopd", server: "kpopd", port: w.port, args: hold(sessions), against: crowded},

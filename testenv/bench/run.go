@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -23,6 +24,8 @@ type row struct {
 	once bool
 	// checked is the manifest of the messages that are retrieved; "": there is none.
 	checked string
+	// messages is how many are compared with it: all that the users have.
+	messages int
 	// fresh is how many accounts a run uses up, which are taken from user0000 on
 	// for the first run, behind them for the next; 0: none.
 	fresh int
@@ -49,6 +52,9 @@ type result struct {
 	Run   string  `json:"label"`
 	Rate  float64 `json:"rate"`
 	Bytes float64 `json:"octets_per_second"`
+	// Suite is what TLS encrypted with; Bottleneck is that popbench itself was, or "".
+	Suite      string `json:"suite"`
+	Bottleneck string `json:"bottleneck"`
 	// Verified are operations whose text was compared with a manifest.
 	Verified int `json:"verified"`
 	Server   struct {
@@ -116,6 +122,7 @@ func (s *site) measure(r row, from, to int) (all []result) {
 		if r.renewed && n > 0 {
 			s.renew((n-1)*r.fresh, n*r.fresh, r.fresh)
 		}
+		suite := ""
 		for i := range r.runs {
 			one := r.runs[(i+n)%len(r.runs)] // nobody is always behind the same
 			args := slices.Concat(one.args, s.flags(r))
@@ -127,6 +134,9 @@ func (s *site) measure(r row, from, to int) (all []result) {
 			release := s.hold(r.held, r.heldFrom, s.instances[one.server].addrs[one.port])
 			got := s.popbench(one, append(args, "-label", one.label, "-x", fmt.Sprint(r.x)))
 			release()
+			if suite = cmp.Or(suite, got.Suite); got.Suite != suite {
+				s.Fatalf("%s: TLS is %s, and %s to %s", r.name, suite, got.Suite, one.server)
+			}
 			all = append(all, got)
 			progress("%s: %d/%d %s: %.4g%s", r.name, n+1, s.rounds, one.label, r.value.of(got), r.value.unit)
 		}
@@ -137,7 +147,7 @@ func (s *site) measure(r row, from, to int) (all []result) {
 // prepare has a server see its mail, so that all rounds are alike; with a manifest,
 // what it sends is compared with what it has.
 func (s *site) prepare(r row, one run) {
-	args := slices.Concat(one.args, []string{"-warmup", "1ms", "-count", fmt.Sprint(min(max(s.users, 40), 100))})
+	args := slices.Concat(one.args, []string{"-warmup", "1ms", "-count", fmt.Sprint(max(min(max(s.users, 40), 100), r.messages))})
 	if r.checked != "" {
 		args = append(args, "-manifest", r.checked)
 	}
@@ -155,19 +165,29 @@ func (p pace) flags(r row) []string {
 }
 
 // popbench runs it for a server.
-func (s *site) popbench(one run, args []string) (got result) {
+func (s *site) popbench(one run, args []string) result {
 	i := s.instances[one.server]
+	if len(i.crew) > 0 {
+		return s.crowd(one, i, args)
+	}
+	got, err := s.call(one, i, args)
+	s.must(err)
+	return got
+}
+
+// call runs it for a process of a server.
+func (s *site) call(one run, i *instance, args []string) (got result, err error) {
 	args = append(s.filled(args), "-json", "-q", "-pid", fmt.Sprint(i.pid), "-insecure", i.addrs[one.port])
 	cmd := exec.CommandContext(s.Context(), s.tools.popbench, args...)
 	cmd.Env = s.env()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
+	err = cmd.Run()
 	if err != nil || json.Unmarshal(stdout.Bytes(), &got) != nil {
-		s.Fatalf("popbench %s, to %s: %v\n%s%s%s", strings.Join(args, " "), one.server, err, &stderr, &stdout, i.said())
+		return got, fmt.Errorf("popbench %s, to %s: %v\n%s%s%s", strings.Join(args, " "), one.server, err, &stderr, &stdout, i.said())
 	}
 	got.line = bytes.TrimSpace(stdout.Bytes())
-	return got
+	return got, nil
 }
 
 // siteDir stands in a command line for the directory of the site, which is not known

@@ -99,13 +99,22 @@ func (s *site) furnish(n int) {
 	}
 }
 
-// many is the memory of as many sessions as a large server has.
+// many is the memory of as many sessions as a large server has, which are shared
+// by as many processes as have the files for them.
 func (p pace) many() row {
-	n := p.sessions(50_000)
-	at := &setting{users: n, fill: fillAll(n, 3, 4<<10, byDovecot), servers: []server{three[0], frugal}}
+	n := p.n(50_000)
+	shared, processes := three[0], (n-1)/p.sessions(50_000)+1
+	if p.quick {
+		processes = 2
+	}
+	shared.crew = processes - 1
+	answers := frugal
+	answers.crew = shared.crew
+	n -= n % processes
+	at := &setting{users: n, fill: fillAll(n, 3, 4<<10, byDovecot), servers: []server{shared, answers}}
 	hold := append(load("idle", 8, n), "-sessions", fmt.Sprint(n))
 	return row{
-		name: "scale/idle", what: fmt.Sprintf("memory per idle session of %s, plain", thousands(n)), setting: at, value: kibibytes, once: true,
+		name: "scale/idle", what: fmt.Sprintf("memory per idle session of %s, plain, in %d processes", thousands(n), processes), setting: at, value: kibibytes, once: true,
 		runs: []run{
 			{label: "kpopd", server: "kpopd", port: "pop3", args: hold},
 			{label: "limit", server: "limit", port: "pop3", args: hold},
@@ -157,7 +166,7 @@ func login(addr, user string) (net.Conn, error) {
 		conn.Write([]byte(command)) // the read tells
 		if line, err := in.ReadString('\n'); err != nil || !strings.HasPrefix(line, "+OK") {
 			conn.Close()
-			return nil, fmt.Errorf("%s: %q, %w", user, line, err)
+			return nil, fmt.Errorf("%s: %q, %v", user, line, err)
 		}
 	}
 	return conn, nil

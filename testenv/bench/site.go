@@ -27,6 +27,7 @@ type server struct {
 	// program, where it is not "", is another build of kpopd.
 	program string
 	env     string // more environment of the limit server
+	crew    int    // more processes of it
 	// borrows: it has no copy of its own, but reads that of the first server,
 	// which is started later, once.
 	borrows bool
@@ -44,6 +45,9 @@ type instance struct {
 	addrs map[string]string // by port: pop3, pop3s, kpop
 	pid   int
 	log   string // a file; "": there is none
+	// crew are more processes of the same server, for more sessions than one has
+	// files for.
+	crew []*instance
 }
 
 // said is the end of the server's log.
@@ -108,8 +112,21 @@ func (s *site) certify() {
 // path is a file of the site's.
 func (s *site) path(name string) string { return filepath.Join(s.dir, name) }
 
+// several starts the processes of a server.
+func (v server) several(start func() *instance) *instance {
+	i := start()
+	for range v.crew {
+		i.crew = append(i.crew, start())
+	}
+	return i
+}
+
 // startLimit starts the limit server.
 func startLimit(s *site, v server, mail string) *instance {
+	return v.several(func() *instance { return s.startLimit(v, mail) })
+}
+
+func (s *site) startLimit(v server, mail string) *instance {
 	p := testenv.Launch(s, 2, func(addrs []string) *exec.Cmd {
 		cmd := exec.Command(s.limit, "-plain", addrs[0], "-tls", addrs[1], "-cert", s.cert, "-key", s.key, "-mail", mail, "-password", password)
 		cmd.Env = append(os.Environ(), v.env)

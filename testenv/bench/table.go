@@ -97,13 +97,17 @@ func (r row) plain() bool {
 type measured struct {
 	row
 	values, cpu map[string][]float64
+	limited     map[string]int // rounds in which popbench was the bottleneck
 }
 
 func newMeasured(r row, all []result) measured {
-	m := measured{r, map[string][]float64{}, map[string][]float64{}}
+	m := measured{r, map[string][]float64{}, map[string][]float64{}, map[string]int{}}
 	for _, one := range all {
 		m.values[one.Run] = append(m.values[one.Run], r.value.of(one))
 		m.cpu[one.Run] = append(m.cpu[one.Run], one.Server.CPU)
+		if one.Bottleneck != "" {
+			m.limited[one.Run]++
+		}
 	}
 	return m
 }
@@ -134,14 +138,19 @@ func (m measured) lines() (text string) {
 	return text
 }
 
-// none stands for what was not measured.
-const none = "–"
+// none stands for what was not measured, and limitedMark behind a figure that
+// popbench limits: the server could do more, had the client more CPU.
+const none, limitedMark = "–", "†"
 
 func (m measured) median(label string) string {
 	if len(m.values[label]) == 0 {
 		return none
 	}
-	return figure(median(m.values[label])) + m.value.unit
+	text := figure(median(m.values[label])) + m.value.unit
+	if 2*m.limited[label] > len(m.values[label]) && m.value.unit != kibibytes.unit {
+		text += limitedMark
+	}
+	return text
 }
 
 // milliseconds is a median, in microseconds where it is short.

@@ -30,9 +30,6 @@ const (
 // runAbuse measures the load beside clients that are slow, silent, or come and
 // go, and before and after that alone: a machine is not always as fast.
 func runAbuse(ctx context.Context, o *Options) (*Result, error) {
-	if o.Pace == 0 {
-		o.Pace = time.Second
-	}
 	before, err := runLoad(ctx, o)
 	if err != nil {
 		return nil, err
@@ -45,8 +42,9 @@ func runAbuse(ctx context.Context, o *Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	res.RateAlone = (before.Rate + after.Rate) / 2
-	res.Kept = res.Rate / res.RateAlone
+	if res.RateAlone = (before.Rate + after.Rate) / 2; res.RateAlone > 0 {
+		res.Kept = res.Rate / res.RateAlone
+	}
 	res.Errors += before.Errors + after.Errors
 	res.Error = cmp.Or(res.Error, before.Error, after.Error)
 	return res, nil
@@ -112,7 +110,7 @@ func (a *abusers) behave(ctx context.Context, source netip.AddrPort, manner func
 	begun := sync.OnceFunc(func() { a.ready <- struct{}{} })
 	defer begun()
 	for ctx.Err() == nil {
-		conn, err := dialer.DialTCP(ctx, "tcp", source, a.o.Target)
+		conn, err := connect(ctx, &dialer, source, a.o.Target)
 		if begun(); err != nil {
 			a.refused.Add(1)
 			pause(ctx, backOff)

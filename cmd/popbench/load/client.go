@@ -2,10 +2,12 @@ package load
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"hash"
 	"net"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"time"
 )
@@ -33,6 +35,7 @@ type client struct {
 	latency    histogram
 
 	handshakes, resumed int64
+	suite               string // of the last handshake
 }
 
 // A tally is what operations brought.
@@ -78,7 +81,9 @@ func (c *client) loop() {
 		if err := c.run.w.step(c, user, cl); err != nil {
 			c.run.fail(fmt.Errorf("%s: %w", c.run.o.Users.Name(user), err))
 			_ = c.end() // the first error says more
-			failures++
+			if failures++; errors.Is(err, os.ErrDeadlineExceeded) {
+				return // who waited so long waits no more
+			}
 			continue
 		}
 		failures = 0

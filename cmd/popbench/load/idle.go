@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -37,16 +38,9 @@ type held struct {
 // runIdle logs in sessions, and measures the server once all are idle and it is
 // quiet. An operation is a session.
 func runIdle(ctx context.Context, o *Options) (*Result, error) {
-	if o.Sessions == 0 {
-		o.Sessions = o.Users.N
-	}
-	if o.Sources == 0 && o.Sessions > perSource && o.Target.Addr().IsLoopback() {
-		o.Sources = (o.Sessions + perSource - 1) / perSource
-	}
-	if err := files(uint64(o.Sessions) + 100); err != nil {
+	if err := o.crowd(); err != nil {
 		return nil, err
 	}
-	o.Count, o.Warmup = int64(o.Sessions), 0
 	r, err := newRun(o)
 	if err != nil {
 		return nil, err
@@ -54,27 +48,48 @@ func runIdle(ctx context.Context, o *Options) (*Result, error) {
 	h := &holder{run: r}
 	r.hold = h.keep
 	defer h.end()
-	before, err := settled(ctx, o.Server)
+	m, err := h.measure(ctx)
 	if err != nil {
-		return nil, err
-	}
-	m, err := r.measure(ctx)
-	if err != nil {
-		return nil, err
-	}
-	m.before = before
-	if m.after, err = settled(ctx, o.Server); err != nil {
 		return nil, err
 	}
 	alive := h.ping()
 	res, err := r.result(m)
-	if err == nil {
-		res.Verified = alive
-		if res.Server != nil {
-			res.Server.PSSPerSession = float64(m.after.PSS-before.PSS) / float64(max(1, res.Operations))
-		}
+	if err != nil {
+		return nil, err
 	}
-	return res, err
+	res.Verified = alive
+	if res.Server != nil {
+		res.Server.PSSPerSession = float64(m.after.PSS-m.before.PSS) / float64(max(1, res.Operations))
+	}
+	return res, nil
+}
+
+// crowd makes room for the sessions.
+func (o *Options) crowd() error {
+	if o.Sessions == 0 {
+		o.Sessions = o.Users.N
+	}
+	if o.Sources == 0 && o.Sessions > perSource && o.Target.Addr().IsLoopback() {
+		o.Sources = (o.Sessions + perSource - 1) / perSource
+	}
+	o.Count, o.Warmup = int64(o.Sessions), 0
+	return files(uint64(o.Sessions) + 100)
+}
+
+// measure opens the sessions, and reads the memory of a server that is quiet,
+// before that and once they were held.
+func (h *holder) measure(ctx context.Context) (m measurement, err error) {
+	before, err := settled(ctx, h.o.Server)
+	if err != nil {
+		return m, err
+	}
+	if m, err = h.run.measure(ctx); err != nil {
+		return m, err
+	}
+	pause(ctx, h.o.Hold)
+	m.before = before
+	m.after, err = settled(ctx, h.o.Server)
+	return m, err
 }
 
 // files sees to it that n files can be open.
@@ -115,7 +130,9 @@ func (h *holder) ping() (alive int64) {
 	for i := 0; i < len(h.held); i += 1 + len(h.held)/pings {
 		c.use(h.held[i].Conn)
 		if _, err := c.one([]byte("NOOP\r\n")); err != nil {
-			h.fail(fmt.Errorf("idle session %d: %w", h.held[i].number, err))
+			if h.fail(fmt.Errorf("idle session %d: %w", h.held[i].number, err)); errors.Is(err, os.ErrDeadlineExceeded) {
+				break // the others would take as long
+			}
 			continue
 		}
 		alive++

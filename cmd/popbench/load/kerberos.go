@@ -106,6 +106,21 @@ func (c *client) kpop(user int) error {
 	if err != nil {
 		return err
 	}
+	if err := c.sendauth(apReq); err != nil {
+		return err
+	}
+	if err := c.greet(); err != nil {
+		return err
+	}
+	if _, err := c.command("USER ", c.run.o.Users.Name(user)); err != nil {
+		return err
+	}
+	_, err = c.command("PASS ", "ticket")
+	return err
+}
+
+// sendauth sends a ticket as krb5_sendauth does, and reads the answers.
+func (c *client) sendauth(apReq []byte) error {
 	if err := c.send(versions); err != nil {
 		return err
 	}
@@ -127,16 +142,7 @@ func (c *client) kpop(user int) error {
 	if len(refusal) > 0 { // a KRB-ERROR
 		return fmt.Errorf("%w that the ticket is refused", errReply)
 	}
-	if _, err := c.frame(); err != nil { // AP-REP
-		return err
-	}
-	if err := c.greet(); err != nil {
-		return err
-	}
-	if _, err := c.command("USER ", c.run.o.Users.Name(user)); err != nil {
-		return err
-	}
-	_, err = c.command("PASS ", "ticket")
+	_, err = c.frame() // AP-REP
 	return err
 }
 

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -45,6 +46,7 @@ type Options struct {
 	Tickets Tickets // for gssapi and kpop
 
 	Sessions            int           // idle: how many to hold; 0: as many as users
+	Hold                time.Duration // idle: how long, before memory is read
 	Slow, Silent, Churn int           // abuse: how many of each
 	Pace                time.Duration // abuse: between two connections of one that churns; 0: one second
 
@@ -77,27 +79,30 @@ func (u Users) Name(i int) string {
 // ErrOptions is that [Options] make no sense.
 var ErrOptions = errors.New("impossible")
 
-// check fills in what was left out, and says what makes no sense.
-func (o *Options) check() error {
+// fill fills in what was left out.
+func (o *Options) fill() {
 	for _, n := range []*int{&o.Clients, &o.Pipeline, &o.Users.N} {
 		*n = max(1, *n)
 	}
-	if o.Duration == 0 {
-		o.Duration = 5 * time.Second
+	o.Duration = cmp.Or(o.Duration, 5*time.Second)
+	o.Timeout = cmp.Or(o.Timeout, time.Minute)
+	o.Pace = cmp.Or(o.Pace, time.Second)
+	o.TLS = cmp.Or(o.TLS, None)
+	o.Mechanism = cmp.Or(workloads[o.Workload].mechanism, o.Mechanism, "user")
+	if workloads[o.Workload].once {
+		o.Clients = min(o.Clients, o.Users.N)
 	}
-	if o.Timeout == 0 {
-		o.Timeout = time.Minute
-	}
-	if o.TLS == "" {
-		o.TLS = None
-	}
-	if o.Mechanism == "" {
-		o.Mechanism = "user"
-	}
+}
+
+// least is the least of all numbers.
+func (o *Options) least() int64 {
+	return min(o.Count, int64(min(o.Duration, o.Warmup, o.Timeout, o.Pace, o.Hold)),
+		int64(min(o.Sources, o.Users.First, o.Sessions, o.Slow, o.Silent, o.Churn)))
+}
+
+// check says what makes no sense, of options that are filled in.
+func (o *Options) check() error {
 	w, ok := workloads[o.Workload]
-	if w.mechanism != "" {
-		o.Mechanism = w.mechanism
-	}
 	switch {
 	case !ok:
 		return fmt.Errorf("%w: there is no workload %q", ErrOptions, o.Workload)
@@ -107,12 +112,14 @@ func (o *Options) check() error {
 		return fmt.Errorf("%w: there is no way of TLS %q", ErrOptions, o.TLS)
 	case mechanisms[o.Mechanism] == nil:
 		return fmt.Errorf("%w: there is no mechanism %q", ErrOptions, o.Mechanism)
+	case o.least() < 0:
+		return fmt.Errorf("%w: a number below 0", ErrOptions)
+	case strings.Contains(o.Users.Name(0), "%!"):
+		return fmt.Errorf("%w: users like %q, which are not numbered as in user%%04d", ErrOptions, o.Users.Pattern)
 	case strings.ContainsAny(o.Password+o.Users.Name(0), "\r\n\x00"):
 		return fmt.Errorf("%w: a user name or password with a line end", ErrOptions)
 	case o.Pipeline > maxPipeline:
 		return fmt.Errorf("%w: more than %d commands in flight", ErrOptions, maxPipeline)
-	case w.once && o.Users.N < o.Clients:
-		o.Clients = o.Users.N
 	}
 	return nil
 }

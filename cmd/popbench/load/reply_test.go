@@ -9,6 +9,7 @@ import (
 // replay returns a client whose server has said all that it will say.
 func replay(said string) *client {
 	o := &Options{Workload: "retr", Users: Users{Pattern: "user%d"}}
+	o.fill()
 	if err := o.check(); err != nil {
 		panic(err)
 	}

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"runtime"
 	"time"
 )
@@ -27,6 +28,7 @@ type Result struct {
 	Verified        int64   `json:"verified"`        // operations whose content was compared with what it should be
 	Handshakes      int64   `json:"handshakes,omitempty"`
 	Resumed         int64   `json:"resumed,omitempty"` // of the handshakes
+	Suite           string  `json:"suite,omitempty"`   // of ciphers, as the IANA calls the last one
 
 	RateAlone float64 `json:"rate_alone,omitempty"` // without those who abuse the server
 	Kept      float64 `json:"kept,omitempty"`       // rate by rate_alone
@@ -90,6 +92,7 @@ func (r *run) result(m measurement) (*Result, error) {
 		res.Verified += c.total.verified
 		res.Handshakes += c.handshakes
 		res.Resumed += c.resumed
+		res.Suite = cmp.Or(c.suite, res.Suite)
 		latency.merge(&c.latency)
 	}
 	res.Rate = float64(res.Operations) / res.Seconds

@@ -58,7 +58,10 @@ func (c *client) open(user int) error {
 		return err
 	}
 	c.box = mailbox{sizes: c.box.sizes[:0], sums: c.box.sums[:0]}
-	err = c.each(list, func(_ int, rest []byte) error {
+	err = c.each(list, func(at int, rest []byte) error {
+		if int64(at) > messages {
+			return fmt.Errorf("%w: STAT says %d messages, and LIST shows more", errContent, messages)
+		}
 		n, _, err := number(rest)
 		c.box.sizes = append(c.box.sizes, message{octets: n})
 		return err

@@ -44,6 +44,7 @@ const (
 // there was nothing to measure; what went wrong with operations is in the
 // result. The end of ctx ends the run early.
 func Run(ctx context.Context, o Options) (*Result, error) {
+	o.fill()
 	if err := o.check(); err != nil {
 		return nil, err
 	}

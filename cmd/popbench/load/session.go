@@ -12,7 +12,7 @@ import (
 // dial connects, and begins a session up to the greeting, of which TLS is a
 // part.
 func (c *client) dial() error {
-	tcp, err := c.dialer.DialTCP(context.Background(), "tcp", c.source, c.run.o.Target)
+	tcp, err := connect(context.Background(), &c.dialer, c.source, c.run.o.Target)
 	if err != nil {
 		return err
 	}
@@ -60,9 +60,11 @@ func (c *client) secure() error {
 	until := c.until
 	c.use(conn)
 	c.until = until
-	if c.handshakes++; conn.ConnectionState().DidResume {
+	state := conn.ConnectionState()
+	if c.handshakes++; state.DidResume {
 		c.resumed++
 	}
+	c.suite = tls.CipherSuiteName(state.CipherSuite)
 	return nil
 }
 
@@ -128,6 +130,19 @@ func source(sources, id int) netip.AddrPort {
 	}
 	n := 1 + id%sources
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, byte(n >> 16), byte(n >> 8), byte(n)}), 0)
+}
+
+// connect connects from an address of ours, or whatever the system chooses: it then
+// binds no port, which would be one less for all other connections.
+func connect(ctx context.Context, d *net.Dialer, from, to netip.AddrPort) (*net.TCPConn, error) {
+	if from.IsValid() {
+		return d.DialTCP(ctx, "tcp", from, to)
+	}
+	conn, err := d.DialContext(ctx, "tcp", to.String())
+	if err != nil {
+		return nil, err
+	}
+	return conn.(*net.TCPConn), nil
 }
 
 // newDialer returns who connects. Without keep-alive each connection takes four
