@@ -69,6 +69,7 @@ type Conn struct {
 	in       input
 	line     []byte  // a line that did not fit in's buffer
 	out      *[]byte // from a pool; nil: nothing is buffered
+	large    bool    // out counts as a large one
 	err      error   // of output, sticky
 	cancel   context.CancelFunc
 	aborted  atomic.Pointer[error] // the cause of Abort
@@ -202,8 +203,19 @@ func (c *Conn) beforeWait() error {
 	if err := c.Flush(); err != nil {
 		return err
 	}
-	c.conn.SetReadDeadline(c.readDeadline())
+	c.waitUntil(c.readDeadline())
 	return nil
+}
+
+// waitUntil sets the deadline of the wait that follows. To read TLS may be to
+// write: an answer to a KeyUpdate (RFC 8446 §4.6.3), for which the deadline of
+// the last output would be over, or an alert.
+func (c *Conn) waitUntil(end time.Time) {
+	if c.records == nil {
+		c.raw.SetReadDeadline(end)
+		return
+	}
+	c.raw.SetDeadline(end)
 }
 
 // Pause sends what is buffered and then nothing for d, or until the time for
@@ -219,7 +231,7 @@ func (c *Conn) Pause(ctx context.Context, d time.Duration) bool {
 	if login := c.LoginDeadline(); login.Before(end) {
 		end = login
 	}
-	c.conn.SetReadDeadline(end)
+	c.waitUntil(end)
 	for err := error(nil); !errors.Is(err, errFull); {
 		if err = c.in.fill(); errors.Is(err, os.ErrDeadlineExceeded) {
 			return true

@@ -5,6 +5,7 @@ import "slices"
 const (
 	TextSize  = textSize
 	LeastRead = leastRead
+	LargeMost = largeMost
 )
 
 // WireText appends text's lines on the wire to out, taking chunk octets at a

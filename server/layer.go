@@ -94,9 +94,13 @@ func (y *layer) Write(p []byte) (int, error) {
 		out = binary.BigEndian.AppendUint32(out, uint32(len(token)))
 		out = append(out, token...)
 		rest = rest[n:]
-	}
-	if _, err := y.Conn.Write(out); err != nil {
-		return 0, err
+		if len(out) < flushAt && len(rest) > 0 {
+			continue // a client may have asked for buffers that are mostly overhead
+		}
+		if _, err := y.Conn.Write(out); err != nil {
+			return 0, err
+		}
+		out = out[:0]
 	}
 	return len(p), nil
 }

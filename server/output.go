@@ -12,8 +12,7 @@ import (
 // has the endpoint's WriteTimeout for, too.
 const flushAt = 64 << 10
 
-// heldMax is how much of what protects the output is held back, and more than
-// that only where it comes at once.
+// heldMax is how much of what protects the output is held back.
 const heldMax = 96 << 10
 
 // Write buffers p. Like Printf it reports no error.
@@ -64,7 +63,7 @@ func (c *Conn) Flush() error {
 	}
 	b := c.out
 	c.out = nil
-	defer putBuffer(b)
+	defer c.giveBack(b)
 	if c.err != nil {
 		return c.err
 	}
@@ -72,6 +71,14 @@ func (c *Conn) Flush() error {
 		c.err = c.writeError(err)
 	}
 	return c.err
+}
+
+func (c *Conn) giveBack(b *[]byte) {
+	if c.large {
+		c.large = false
+		c.srv.large.Add(-1)
+	}
+	putBuffer(b)
 }
 
 func (c *Conn) write(p []byte) error {
@@ -149,6 +156,9 @@ func (r *records) Write(p []byte) (int, error) {
 			return 0, err
 		}
 		*r.held = (*r.held)[:0]
+	}
+	if len(p) > heldMax {
+		return len(p), r.c.send(p)
 	}
 	*r.held = append(*r.held, p...)
 	return len(p), nil

@@ -57,9 +57,8 @@ type Endpoint struct {
 	// IdleTimeout is the longest wait for a whole line after login. 0: ten
 	// minutes, the least that RFC 1939 §3 allows.
 	IdleTimeout time.Duration
-	// WriteTimeout is the longest wait for a client to take one buffer of at
-	// most 96 KiB. Before login it ends soon after LoginTimeout does. 0: two
-	// minutes.
+	// WriteTimeout is the longest wait for a client to take 64 KiB, or all that
+	// there is. Before login it ends soon after LoginTimeout does. 0: two minutes.
 	WriteTimeout time.Duration
 	// AllowFrom are the networks that may connect; empty: all.
 	AllowFrom []netip.Prefix
@@ -94,8 +93,9 @@ type Server struct {
 	turned  turned
 	closing atomic.Bool
 	lastID  atomic.Uint64
-	running sync.WaitGroup          // Serve, and sessions; added to under mu and not when closing
+	running sync.WaitGroup          // Serve, and sessions, added to under mu and not when closing; and what these begin
 	memory  atomic.Int64            // reserved
+	large   atomic.Int32            // buffers of connections that are large
 	workers atomic.Pointer[workers] // nil: no Serve runs
 
 	mu        sync.Mutex

@@ -23,6 +23,13 @@ const leastRead = 48 << 10
 
 const cacheLine = 64
 
+const (
+	// largeMost is how many large buffers a server has in use: 64 MiB. Who reads
+	// slowly has his for minutes, and there may be thousands of them.
+	largeMost = 256
+	leastRoom = 16 << 10 // of the buffer that is used instead
+)
+
 // WriteText sends a message as the body of a multi-line reply, its final dot
 // included (RFC 1939 §3), and returns the octets sent before dot-stuffing and
 // without the final dot. size is how many of those were announced; negative:
@@ -71,20 +78,35 @@ func (c *Conn) WriteText(r io.Reader, size int64, wireReady bool) (octets int64,
 func (c *Conn) textBuffer(left int64) *[]byte {
 	b, room := c.buffer(), int(2*(min(left, leastRead)+cacheLine))
 	switch free := cap(*b) - len(*b); {
-	case free >= room && (left <= leastRead || cap(*b) >= textSize):
+	case free >= room && (left <= leastRead || c.large):
 		return b
 	case len(*b)+room <= flushAt:
 		*b = slices.Grow(*b, room)
 		return b
-	case cap(*b) >= textSize:
-		c.Flush()
-		c.out = texts.Get().(*[]byte)
-	default:
-		c.out = texts.Get().(*[]byte)
-		*c.out = append(*c.out, *b...)
-		putBuffer(b)
 	}
-	return c.out
+	return c.largeBuffer(room)
+}
+
+// largeBuffer makes the buffer of the output a large one, or sends what it holds.
+// Where too many connections have large ones, it has a small one instead.
+func (c *Conn) largeBuffer(room int) *[]byte {
+	if c.large {
+		c.Flush()
+	}
+	if c.srv.large.Add(1) > largeMost {
+		c.srv.large.Add(-1)
+		c.Flush()
+		b := c.buffer()
+		*b = slices.Grow(*b, min(room, leastRoom))
+		return b
+	}
+	large := texts.Get().(*[]byte)
+	if c.out != nil {
+		*large = append(*large, *c.out...)
+		putBuffer(c.out)
+	}
+	c.out, c.large = large, true
+	return large
 }
 
 // farHalf is where to read what is to be brought into wire form behind b: the

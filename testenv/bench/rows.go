@@ -61,15 +61,19 @@ var ways = []struct{ name, what, port, tls string }{
 	{"resumed", "TLS resumed", "pop3s", "resumed"},
 }
 
-// logins are sessions with small maildrops.
+// logins are sessions with small maildrops: with so many clients at a time that
+// no server waits for any, and with as many as leave it waiting now and then.
 func (p pace) logins() (all []row) {
 	const users = 100
 	at := &setting{users: users, fill: fillAll(users, 10, 4<<10, byDovecot), servers: three}
 	for _, w := range ways {
-		all = append(all, row{
-			name: "login/" + w.name, what: "login + STAT + QUIT, " + w.what, setting: at, value: perSecond,
-			runs: beside(w.port, load("login", 8, users, "-tls", w.tls)...),
-		})
+		for _, clients := range []int{64, 8} {
+			all = append(all, row{
+				name:    fmt.Sprintf("login/%s/%d", w.name, clients),
+				what:    fmt.Sprintf("login + STAT + QUIT, %s, %d clients", w.what, clients),
+				setting: at, value: perSecond, runs: beside(w.port, load("login", clients, users, "-tls", w.tls)...),
+			})
+		}
 	}
 	return all
 }
