@@ -62,6 +62,23 @@ func (d *Dir) Open(name string) (*Dir, error) {
 	return sub, err
 }
 
+// OpenBelow opens the directory at a path below d in one system call: like Open
+// for one component after the other, but it reads no directory on the way. An
+// error says that this cannot be done here, or not by this kernel, and Open tells
+// why.
+func (d *Dir) OpenBelow(path string) (*Dir, error) {
+	how := unix.OpenHow{Flags: dirFlags | unix.O_NOFOLLOW, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS}
+	fd, err := -1, error(nil)
+	err = retry(func() error {
+		fd, err = unix.Openat2(d.fd, path, &how)
+		return err
+	})
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: d.join(path), Err: err}
+	}
+	return &Dir{fd: fd, path: d.join(path)}, nil
+}
+
 func (d *Dir) isLink(name string) bool {
 	st, err := d.Lstat(name)
 	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK
@@ -219,6 +236,29 @@ func (d *Dir) Lstat(name string) (unix.Stat_t, error) {
 		return unix.Stat_t{}, err
 	}
 	return d.lstat(name)
+}
+
+// LstatDir is Stat of the subdirectory called name, in one system call. As
+// opening does, and Lstat does not, it asks the server of a network file system,
+// whatever that said before. An error says that it is no directory, or that
+// Open has to tell.
+func (d *Dir) LstatDir(name string) (st unix.Stat_t, err error) {
+	if err := d.check("statx", name); err != nil {
+		return st, err
+	}
+	const flags, mask = unix.AT_SYMLINK_NOFOLLOW | unix.AT_STATX_FORCE_SYNC, unix.STATX_BASIC_STATS
+	var x unix.Statx_t
+	err = retry(func() error { return unix.Statx(d.fd, name, flags, mask, &x) })
+	if err == nil && (x.Mask&mask != mask || uint32(x.Mode)&unix.S_IFMT != unix.S_IFDIR) {
+		err = unix.ENOTDIR
+	}
+	if err != nil {
+		return st, &fs.PathError{Op: "statx", Path: d.join(name), Err: err}
+	}
+	st.Dev, st.Ino, st.Mode, st.Size = unix.Mkdev(x.Dev_major, x.Dev_minor), x.Ino, uint32(x.Mode), int64(x.Size)
+	st.Mtim = unix.Timespec{Sec: x.Mtime.Sec, Nsec: int64(x.Mtime.Nsec)}
+	st.Ctim = unix.Timespec{Sec: x.Ctime.Sec, Nsec: int64(x.Ctime.Nsec)}
+	return st, nil
 }
 
 // LstatIn is Lstat for an entry of the subdirectory called sub, in one system

@@ -338,3 +338,50 @@ func TestLstatIn(t *testing.T) {
 		}
 	}
 }
+
+// TestBelow: a directory is found at once as by steps, as what it is, and none
+// behind a link or outside.
+func TestBelow(t *testing.T) {
+	root := t.TempDir()
+	dir, err := durable.Open(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	err = errors.Join(os.MkdirAll(filepath.Join(root, "a/b"), 0o700), os.Symlink("a", filepath.Join(root, "link")),
+		os.Symlink("b", filepath.Join(root, "a/link")), os.WriteFile(filepath.Join(root, "file"), nil, 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := dir.OpenBelow("a/b")
+	if errors.Is(err, unix.ENOSYS) {
+		t.Skip("the kernel has no openat2(2)")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	for _, path := range []string{"link/b", "a/link", "a/../a", "..", "/", "none", "file", "a/b/../../.."} {
+		sub, err := dir.OpenBelow(path)
+		if err == nil && path != "a/../a" { // which leads nowhere else
+			t.Errorf("%s is open", path)
+		}
+		if err == nil {
+			sub.Close()
+		}
+	}
+	want, err := b.Stat()
+	a, err2 := dir.Open("a")
+	if err != nil || err2 != nil {
+		t.Fatal(err, err2)
+	}
+	defer a.Close()
+	got, err := a.LstatDir("b")
+	if err != nil || got.Dev != want.Dev || got.Ino != want.Ino || got.Size != want.Size || got.Mtim != want.Mtim || got.Ctim != want.Ctim {
+		t.Errorf("%v, %v, want %v", got, err, want)
+	}
+	for name, want := range map[string]error{"link": unix.ENOTDIR, "none": fs.ErrNotExist, "..": unix.EINVAL} {
+		if _, err := a.LstatDir(name); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", name, err, want)
+		}
+	}
+}

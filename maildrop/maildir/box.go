@@ -16,9 +16,12 @@ import (
 	"kpopd/maildrop/uidl"
 )
 
-// A box is a frozen view of one Maildir. It keeps both folders open.
+// A box is a frozen view of one Maildir. It keeps both folders open from when a
+// message is first asked for: a session that waits has next to nothing.
 type box struct {
 	dirs
+	listed [folders]inode     // which they were when the listing was made
+	opened bool               // those that were listed are open
 	index  *index.Index       // the listing
 	record *index.Index       // of the same messages: what the next session is told
 	more   map[string][]place // see listing
@@ -54,20 +57,23 @@ func (b *box) place(i int) place {
 // load makes the listing: that which was served last if nothing has changed
 // since, else what a scan finds.
 func (b *box) load(ctx context.Context, maildir *durable.Dir) error {
-	before, err := b.dirs.stamp(maildir)
-	if err != nil {
+	last := b.store.Index.Get(b.path)
+	if s, err := stampOf(maildir, maildir.LstatDir); err == nil && b.serve(last, s) {
+		return nil
+	}
+	defer b.dirs.close()
+	if err := b.dirs.open(maildir); err != nil {
 		return err
 	}
-	last := b.store.Index.Get(b.path)
-	if last != nil && last.Stamp == before.text {
-		b.index, b.record = last, last
-		return nil
+	before, err := stampOf(maildir, b.dirs.stat)
+	if err != nil || b.serve(last, before) {
+		return err
 	}
 	l, err := b.list(maildir)
 	if err != nil {
 		return err
 	}
-	after, err := b.dirs.stamp(maildir)
+	after, err := stampOf(maildir, b.dirs.stat)
 	if err != nil {
 		return err
 	}
@@ -78,6 +84,36 @@ func (b *box) load(ctx context.Context, maildir *durable.Dir) error {
 	b.more, b.index = l.more, l.index(before)
 	b.remember(b.index)
 	return nil
+}
+
+// serve serves the listing that was served last, if the Maildir still looks as it
+// did. It notes which folders were listed.
+func (b *box) serve(last *index.Index, now stamp) bool {
+	b.listed = now.inodes
+	if last == nil || last.Stamp != now.text {
+		return false
+	}
+	b.index, b.record = last, last
+	return true
+}
+
+// enter opens the folders that were listed, unless they are open. Others are not
+// asked for their messages: that those are not there would mean nothing, as
+// where a file system is mounted no more. A folder that was missing may be there
+// now.
+func (b *box) enter() error {
+	if b.opened {
+		return nil
+	}
+	err := b.store.in(b.path, b.dirs.open)
+	if err == nil || errors.Is(err, errNoMaildir) {
+		err = b.dirs.check(b.listed)
+	}
+	if err != nil {
+		b.dirs.close()
+	}
+	b.opened = err == nil
+	return err
 }
 
 // refused is put behind a path to name what a login found out that came to
@@ -178,6 +214,9 @@ func (b *box) found(i int, size int64, ready bool) {
 // file opens the file of the message at index i, a regular one, and returns its
 // size.
 func (b *box) file(i int) (*durable.File, int64, error) {
+	if err := b.enter(); err != nil {
+		return nil, 0, err
+	}
 	file, err := b.locate(i)
 	if err != nil {
 		return nil, 0, err
@@ -229,7 +268,7 @@ func (b *box) movedTo(i int, p place) {
 // too that are new since the maildrop was opened.
 func (b *box) find(bases map[string]bool) (map[string][]place, error) {
 	if b.dirs[inNew] == nil || b.dirs[inCur] == nil {
-		err := b.store.walk(b.path, (*durable.Dir).Open, b.dirs.open)
+		err := b.store.in(b.path, b.dirs.open)
 		if err != nil && !errors.Is(err, errNoMaildir) {
 			return nil, err
 		}

@@ -40,7 +40,11 @@ func (s *Store) enter(name string, fn func(*delivery) error) error {
 		return fmt.Errorf("deliver to %q: %w", name, err)
 	}
 	makeDir := func(d *durable.Dir, name string) (*durable.Dir, error) { return d.Make(name, 0o700) }
-	err = s.walk(path, makeDir, func(maildir *durable.Dir) error {
+	root, err := durable.Open(s.Root)
+	if err != nil {
+		return fmt.Errorf("deliver to %q: %w", name, err)
+	}
+	err = walk(root, path, makeDir, func(maildir *durable.Dir) error {
 		d := &delivery{store: s, maildir: maildir}
 		defer d.close()
 		if err := d.open(maildir); err != nil {

@@ -180,7 +180,7 @@ func (s *Store) Exists(_ context.Context, name string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	err = s.walk(path, (*durable.Dir).Open, func(*durable.Dir) error { return nil })
+	err = s.in(path, func(*durable.Dir) error { return nil })
 	if errors.Is(err, errNoMaildir) {
 		return false, nil
 	}

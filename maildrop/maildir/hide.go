@@ -15,7 +15,10 @@ var _ maildrop.Hider = (*box)(nil)
 // indexes are not shown again. The files stay as they are. It happens to all of
 // them or to none.
 func (b *box) Hide(ctx context.Context, indexes []int) error {
-	err := b.inMaildir(func(maildir *durable.Dir) error { return b.hide(ctx, maildir, indexes) })
+	err := b.enter()
+	if err == nil {
+		err = b.inMaildir(func(maildir *durable.Dir) error { return b.hide(ctx, maildir, indexes) })
+	}
 	if err != nil {
 		return fmt.Errorf("hide in %q: %w", b.lease.Name(), err)
 	}
@@ -65,7 +68,7 @@ func (b *box) pruneHidden(ids *uidl.List) error {
 
 // inMaildir calls fn with the Maildir.
 func (b *box) inMaildir(fn func(*durable.Dir) error) error {
-	return b.store.walk(b.path, (*durable.Dir).Open, fn)
+	return b.store.in(b.path, fn)
 }
 
 // hiddenIn returns the messages that are hidden, by base name, and the list that

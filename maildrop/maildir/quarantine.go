@@ -43,6 +43,9 @@ func (b *box) Quarantine(ctx context.Context, indexes []int, until time.Time) er
 }
 
 func (b *box) quarantine(ctx context.Context, indexes []int, until time.Time) error {
+	if err := b.enter(); err != nil {
+		return err
+	}
 	day, err := b.makeDay(dayUntil(until))
 	if err != nil {
 		return err

@@ -16,8 +16,11 @@ import (
 func (b *box) Remove(ctx context.Context, indexes []int) error {
 	r := remover{box: b, missing: make(map[string]bool)}
 	r.take = func(p place) error { return b.dirs[p.in].Remove(p.name) }
-	err := r.run(ctx, indexes)
-	b.forget(indexes)
+	err := b.enter()
+	if err == nil {
+		err = r.run(ctx, indexes)
+		b.forget(indexes)
+	}
 	if err != nil {
 		return fmt.Errorf("remove from %q: %w", b.lease.Name(), err)
 	}
@@ -119,7 +122,7 @@ func (r *remover) account() {
 	if r.files == 0 {
 		return
 	}
-	_ = r.store.walk(r.path, (*durable.Dir).Open, func(maildir *durable.Dir) error {
+	_ = r.store.in(r.path, func(maildir *durable.Dir) error {
 		if r.unsized {
 			dropUsage(maildir)
 		} else {

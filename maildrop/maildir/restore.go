@@ -113,7 +113,7 @@ func (s *Store) inMaildirOf(l maildrop.Lease, fn func(*durable.Dir) error) error
 	if err != nil {
 		return err
 	}
-	err = s.walk(path, (*durable.Dir).Open, fn)
+	err = s.in(path, fn)
 	if errors.Is(err, errNoMaildir) {
 		return nil
 	}

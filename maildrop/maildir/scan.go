@@ -50,12 +50,43 @@ func (d *dirs) open(maildir *durable.Dir) error {
 
 func (d *dirs) close() error {
 	var errs []error
-	for _, dir := range d {
+	for in, dir := range d {
 		if dir != nil {
 			errs = append(errs, dir.Close())
 		}
+		d[in] = nil
 	}
 	return errors.Join(errs...)
+}
+
+// An inode tells a directory from others. Its zero value means that there is
+// none.
+type inode struct{ dev, ino uint64 }
+
+// check makes sure that the open folders are those, as far as there were any.
+func (d *dirs) check(listed [folders]inode) error {
+	for in, want := range listed {
+		if want == (inode{}) {
+			continue
+		}
+		st, err := d.stat(folderNames[in])
+		if err != nil {
+			return err
+		}
+		if want != (inode{uint64(st.Dev), st.Ino}) {
+			return &fs.PathError{Op: "open", Path: d[in].Path(), Err: errors.New("is another directory than the one that was listed")}
+		}
+	}
+	return nil
+}
+
+// stat returns what fstat(2) says of a folder.
+func (d *dirs) stat(name string) (unix.Stat_t, error) {
+	in := slices.Index(folderNames[:], name)
+	if d[in] == nil {
+		return unix.Stat_t{}, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
+	}
+	return d[in].Stat()
 }
 
 // scan calls fn for each message file. A file that is renamed during the scan
@@ -113,12 +144,13 @@ func settled(st *unix.Stat_t, now time.Time) bool {
 // messages and their unique-ids.
 type stamp struct {
 	text    string
-	settled bool // it changes with the next change
+	settled bool           // it changes with the next change
+	inodes  [folders]inode // of the folders
 }
 
-// stamp returns that of new, cur and the list of unique-ids. It reads no
-// directory.
-func (d *dirs) stamp(maildir *durable.Dir) (stamp, error) {
+// stampOf returns that of new, cur and the list of unique-ids; stat looks at a
+// folder. It reads no directory.
+func stampOf(maildir *durable.Dir, stat func(name string) (unix.Stat_t, error)) (stamp, error) {
 	s := stamp{settled: true}
 	now := time.Now()
 	var text []byte
@@ -130,12 +162,12 @@ func (d *dirs) stamp(maildir *durable.Dir) (stamp, error) {
 		s.settled = s.settled && settled(&st, now)
 		return err
 	}
-	for _, dir := range d {
-		if dir == nil {
-			text = appendStat(text, &unix.Stat_t{})
-		} else if err := add(dir.Stat()); err != nil {
+	for in, name := range folderNames {
+		st, err := stat(name)
+		if err := add(st, err); err != nil {
 			return s, err
 		}
+		s.inodes[in] = inode{uint64(st.Dev), st.Ino}
 	}
 	err := add(maildir.Lstat(uidl.Name))
 	s.text = string(text)

@@ -19,7 +19,11 @@ var _ maildrop.Marker = (*box)(nil)
 // is. The next login reads both folders, since they have changed, but knows the
 // messages.
 func (b *box) MarkSeen(ctx context.Context, indexes []int) error {
-	if err := b.makeCur(); err != nil {
+	err := b.enter()
+	if err == nil {
+		err = b.makeCur()
+	}
+	if err != nil {
 		return fmt.Errorf("mark as seen in %q: %w", b.lease.Name(), err)
 	}
 	for _, i := range indexes {

@@ -77,17 +77,11 @@ func (s *Store) Open(ctx context.Context, l maildrop.Lease) (maildrop.Box, error
 		return nil, fmt.Errorf("open %q: %w", l.Name(), err)
 	}
 	b := &box{store: s, lease: l, path: path, index: new(index.Index)}
-	err = s.walk(path, (*durable.Dir).Open, func(maildir *durable.Dir) error {
-		if err := b.dirs.open(maildir); err != nil {
-			return err
-		}
-		return b.load(ctx, maildir)
-	})
+	err = s.in(path, func(maildir *durable.Dir) error { return b.load(ctx, maildir) })
 	if errors.Is(err, errNoMaildir) {
 		return b, nil
 	}
 	if err != nil {
-		b.Close()
 		return nil, fmt.Errorf("open %q: %w", l.Name(), err)
 	}
 	return b, nil
@@ -107,13 +101,25 @@ func (s *Store) AcceptUIDs(name string) (bool, error) {
 // errNoMaildir means that a directory below the root is missing.
 var errNoMaildir = errors.New("no such maildir")
 
-// walk goes from the root to the Maildir at path, one component at a time, by
-// step, and calls fn with it.
-func (s *Store) walk(path string, step func(*durable.Dir, string) (*durable.Dir, error), fn func(*durable.Dir) error) error {
-	dir, err := durable.Open(s.Root)
+// in calls fn with the Maildir at path, which is opened at once where the kernel
+// can do that and all is as it should be, and else by walk.
+func (s *Store) in(path string, fn func(*durable.Dir) error) error {
+	root, err := durable.Open(s.Root)
 	if err != nil {
 		return err
 	}
+	maildir, err := root.OpenBelow(path)
+	if err != nil {
+		return walk(root, path, (*durable.Dir).Open, fn)
+	}
+	root.Close()
+	defer maildir.Close()
+	return fn(maildir)
+}
+
+// walk goes from dir, which it closes, to the Maildir at path, one component at a
+// time, by step, and calls fn with it.
+func walk(dir *durable.Dir, path string, step func(*durable.Dir, string) (*durable.Dir, error), fn func(*durable.Dir) error) error {
 	for component := range strings.SplitSeq(path, "/") {
 		next, err := step(dir, component)
 		dir.Close()

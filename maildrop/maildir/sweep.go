@@ -32,7 +32,7 @@ func (s *Store) Sweep(ctx context.Context, l maildrop.Lease, sw maildrop.Sweep) 
 	}
 	b := &box{store: s, lease: l, path: path}
 	defer b.Close()
-	err = s.walk(path, (*durable.Dir).Open, func(maildir *durable.Dir) error {
+	err = s.in(path, func(maildir *durable.Dir) error {
 		ids, err := uidl.Load(maildir)
 		if err == nil {
 			err = b.dirs.open(maildir)

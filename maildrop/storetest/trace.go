@@ -232,6 +232,8 @@ var fileCalls = map[uint64]struct {
 	operands []operand
 }{
 	unix.SYS_OPENAT:     {"openat", []operand{{0, 1}}},
+	unix.SYS_OPENAT2:    {"openat2", []operand{{0, 1}}},
+	unix.SYS_STATX:      {"statx", []operand{{0, 1}}},
 	unix.SYS_MKDIRAT:    {"mkdirat", []operand{{0, 1}}},
 	unix.SYS_UNLINKAT:   {"unlinkat", []operand{{0, 1}}},
 	unix.SYS_RENAMEAT2:  {"renameat2", []operand{{0, 1}, {2, 3}}},
