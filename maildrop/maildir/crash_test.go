@@ -239,7 +239,7 @@ func TestNoUpdateWithoutQuit(t *testing.T) {
 	s.want(s.texts(), []string{"1\n", "2\n", "3\n", "4\n", "5\n"})
 	for _, c := range trace.Calls {
 		switch c.Name {
-		case "openat", "read", "pread64", "close", "getdents64", "fcntl", "fstat", "newfstatat":
+		case "openat", "openat2", "read", "pread64", "close", "getdents64", "fcntl", "fstat", "newfstatat", "statx":
 		case "mkdirat", "fsync", "renameat2":
 			if !strings.HasSuffix(c.Paths[0], s.base) && !strings.Contains(c.Paths[0], "/index") {
 				t.Errorf("%v", c)
