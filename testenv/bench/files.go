@@ -2,9 +2,9 @@ package main
 
 import "syscall"
 
-// perSession is how many files a session takes: those of kpopd's, which are its
-// connection, its lock, and the two directories of the Maildir that have messages.
-const perSession = 4
+// perSession is how many files a session takes that waits: kpopd's are its
+// connection and its lock.
+const perSession = 2
 
 // sessions is how many sessions a server is to have at a time, or less where this
 // machine does not let a process have so many files open.
