@@ -172,7 +172,10 @@ func pass(t *testing.T, d *daemon, user, password string) string {
 	defer c.Close()
 	c.line()
 	c.ok("USER %s", user)
-	return c.say("PASS %s", password)
+	reply := c.say("PASS %s", password)
+	c.ok("QUIT")
+	io.Copy(io.Discard, c) // behind the end, the maildrop is free
+	return reply
 }
 
 // TestAgreeableDirectory: one that takes every password takes none that is

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,15 +24,14 @@ const (
 	stormWorkers = 6
 )
 
-// stormGrowth returns how many octets the process may grow after it is warm.
-// The race detector, where there is one, never gives back some hundred octets
-// for each connection.
+// stormGrowth returns how many octets the process may grow after it is warm: what
+// may be garbage before it is collected, and some. The race detector, where there
+// is one, never gives back some hundred octets for each connection.
 func stormGrowth() int {
-	info, _ := debug.ReadBuildInfo()
-	if slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		return 32 << 20
+	if raceDetector {
+		return 96 << 20
 	}
-	return 6 << 20
+	return garbageRoom + 6<<20
 }
 
 // A mutator alters messages at random.
