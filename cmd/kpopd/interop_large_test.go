@@ -181,8 +181,17 @@ func (tr *trace) parts(t testing.TB) [][]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	parts := [][]string{nil}
+	parts, begun := [][]string{nil}, map[string]string{}
 	for line := range strings.Lines(string(text)) {
+		// A call of one thread may be told in two lines, with others between them.
+		thread, _, _ := strings.Cut(line, " ")
+		if start, ok := strings.CutSuffix(line, " <unfinished ...>\n"); ok {
+			begun[thread] = start
+			continue
+		}
+		if _, rest, ok := strings.Cut(line, " resumed>"); ok {
+			line = begun[thread] + rest
+		}
 		if strings.Contains(line, `"+OK Still here`) {
 			parts = append(parts, nil)
 			continue

@@ -25,12 +25,11 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(800) // what a TLS handshake leaves costs 13 % less so
 	}
-	if err := run(*plain, *secure, *cert, *key, *mail, *password); err != nil {
-		fmt.Fprintln(os.Stderr, "limit:", err)
-		os.Exit(1)
-	}
+	fmt.Fprintln(os.Stderr, "limit:", run(*plain, *secure, *cert, *key, *mail, *password))
+	os.Exit(1)
 }
 
+// run serves until it fails.
 func run(plain, secure, cert, key, mail, password string) error {
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
