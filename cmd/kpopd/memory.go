@@ -53,6 +53,9 @@ type memory struct {
 // keepMemory does what a keeper does until ctx ends.
 func keepMemory(ctx context.Context) {
 	limitMemory()
+	if os.Getenv("GOGC") != "" {
+		return
+	}
 	k := keeper{percent: 100, samples: []metrics.Sample{
 		{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"},
 		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"},
@@ -60,7 +63,7 @@ func keepMemory(ctx context.Context) {
 	look := time.NewTicker(memoryEvery)
 	defer look.Stop()
 	for {
-		if m := k.read(); os.Getenv("GOGC") == "" && k.adjust(m) {
+		if m := k.read(); k.adjust(m) {
 			debug.SetGCPercent(k.percent)
 		} else if k.quiet(m) {
 			debug.FreeOSMemory()
